@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from operator import attrgetter
 
-from keywright import rules, telemetry
+from keywright import __version__, rules, telemetry
 from keywright.api.feed import FeedParts
 from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
@@ -21,6 +21,8 @@ from keywright.service.change_follower import ChangeFollower
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verification import Checker, Verification
 from keywright.service.checking.warm_up import WarmUp
+from keywright.service.figures.tasks import FiguresTasks
+from keywright.service.figures.verdict_counts import VerdictTally
 from keywright.service.operator.bulk import BulkRevocations, OperatorTasks
 from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Session
@@ -39,7 +41,7 @@ class CheckingParts:
 
 def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
     """Build the parts; nothing of them runs yet."""
-    usage = UsageBook()
+    usage, tally = UsageBook(), VerdictTally()
     cache, verifier_cache = _key_cache(settings), VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     verifiers = Verifiers(
@@ -71,13 +73,13 @@ def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
             failures=FailureLimit(),
             limiter=plugs.limiter,
             on_refused=log_refused_key,
-            counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
+            counters={code: tally.counter(code, telemetry.verdicts.labels(code.value).inc) for code in Code},
             now=plugs.now,
             monotonic=plugs.monotonic,
         ),
         callers,
         FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
-        _work(settings, plugs, follower, usage, cache),
+        _work(settings, plugs, follower, usage, tally, cache),
     )
 
 
@@ -94,12 +96,20 @@ def bulk_revocations(plugs: Plugs, turns: Turns) -> BulkRevocations:
     return BulkRevocations(store=plugs.store, clock=plugs.clock, new_id=plugs.new_id, turns=turns)
 
 
-def _work(settings: Settings, plugs: Plugs, follower: ChangeFollower, usage: UsageBook, cache: KeyCache) -> ProcessWork:
+def _work(
+    settings: Settings,
+    plugs: Plugs,
+    follower: ChangeFollower,
+    usage: UsageBook,
+    tally: VerdictTally,
+    cache: KeyCache,
+) -> ProcessWork:
     return ProcessWork(
         follower,
         _process_tasks(settings, plugs, follower, usage),
         _key_tasks(settings, plugs),
         OperatorTasks(revocations=bulk_revocations(plugs, few_turns(plugs))),
+        FiguresTasks(store=plugs.store, tally=tally, worker=uuid.uuid4(), clock=plugs.clock, epoch_seconds=plugs.now),
         _warm_up(settings, plugs, follower, cache),
     )
 
@@ -110,6 +120,7 @@ def _process_tasks(settings: Settings, plugs: Plugs, follower: ChangeFollower, u
         verifier_id=None,
         name=f"{socket.gethostname()}:{os.getpid()}",
         outage_seconds=settings.outage_seconds,
+        version=__version__,
     )
     return ProcessTasks(
         store=plugs.store,

@@ -281,7 +281,7 @@ def test_every_request_pays(world: World) -> None:
     world.follow()
     assert world.verify_now()
     # What was refused was no use.
-    assert sum(use.uses for use in world.sightings()) == 4
+    assert {use.source.code: use.uses for use in world.sightings()} == {Code.VALID: 4, Code.RATE_LIMITED: 1}
 
 
 def test_a_refused_request_pays_nothing(world: World) -> None:
@@ -306,6 +306,46 @@ def test_costs(world: World) -> None:
     never = world.verify_now(cost=4)
     assert never is not None
     assert (never.code, never.retry_after_seconds) == (Code.RATE_LIMITED, None)
+
+
+@pytest.mark.parametrize("change", [{}, {"rate_limits": (LIMIT,)}], ids=["without limits", "with limits"])
+def test_what_costs_nothing_is_no_use(world: World, change: dict[str, Any]) -> None:
+    """A request that costs 0 adds nothing up, neither when it is accepted nor when it is refused."""
+    world.hold(facts(**change))
+    world.sightings()
+    assert world.verify_now(cost=0)
+    assert not world.verify_now(cost=0, scopes=("no:such",))
+    assert world.sightings() == []
+
+
+@pytest.mark.parametrize("code", [Code.REVOKED, Code.DISABLED, Code.EXPIRED, Code.REPLACED, Code.INSUFFICIENT_SCOPE])
+def test_refusals_are_added_up(world: World, code: Code) -> None:
+    """A refusal of a known key is added up with its code, the one that the service answered and those from memory."""
+    changes: dict[Code, dict[str, Any]] = {
+        Code.REVOKED: {"revoked": True},
+        Code.DISABLED: {"disabled": True},
+        Code.EXPIRED: {"expires_at": NOW - 1},
+        Code.REPLACED: {"retires_at": NOW - 1},
+        Code.INSUFFICIENT_SCOPE: {},
+    }
+    asked: dict[str, Any] = {"scopes": ("no:such",), "client_ip": "192.0.2.7", "user_agent": "curl/8"}
+    answered = Code.VALID if code is Code.INSUFFICIENT_SCOPE else code
+    world.answer(Answer(code=answered, facts=facts(**changes[code]), complete=True), **asked)
+    for _ in range(2):
+        refused = world.verify_now(**asked)
+        assert refused is not None
+        assert refused.code is code
+    (record,) = world.sightings()
+    source = record.source
+    assert (source.code, source.digest, source.network, source.agent) == (code, digest(TEXT), "192.0.2.0/24", "curl")
+    assert record.uses == 3
+
+
+def test_a_text_that_is_no_key_is_not_added_up(world: World) -> None:
+    """A text that is no key, or a key that nobody has, adds nothing up."""
+    assert not world.verify_now("junk")
+    world.answer(Answer(code=Code.NOT_FOUND, facts=None, complete=True))
+    assert world.sightings() == []
 
 
 def test_both_secrets_of_a_key_pay_into_one(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keywright.keys.addresses import network_number, network_of, network_text, packed
-from keywright.keys.usage import MOST_AT_ONCE, UsageBook, agent_family, hour_end, hour_of
+from keywright.keys.usage import MOST_AT_ONCE, REFUSED_PART, UsageBook, agent_family, hour_end, hour_of
 from keywright.keys.usage_records import UsageRecord, UsageSource
+from keywright.keys.verdict import Code
 
 HOUR = 3600.0
 START = 1_000_000 * HOUR
@@ -32,6 +34,12 @@ def source(number: int, at: float, network: str | None = None, agent: str | None
 
 def note(book: UsageBook, number: int, at: float, *, network: int = 0, agent: str | None = None) -> None:
     book.note(key_id(number), digest(number), network, book.caller_of("v", agent), at)
+
+
+def refuse(
+    book: UsageBook, number: int, at: float, code: Code = Code.REVOKED, *, network: int = 0, agent: str | None = None
+) -> None:
+    book.note_refusal(key_id(number), digest(number), network, ("v", agent), code, at)
 
 
 def taken(book: UsageBook) -> list[UsageRecord]:
@@ -225,6 +233,102 @@ def test_a_flood_of_keys_leaves_places_to_others() -> None:
     assert len([each for each in seen if each.network is not None]) == 5
 
 
+@pytest.mark.parametrize("code", [code for code in Code if code not in (Code.VALID, Code.NOT_FOUND)])
+def test_refusals_are_added_up(code: Code) -> None:
+    """Refusals of one place, hour and code are one row beside that of the uses, whether the caller has a number."""
+    book = UsageBook()
+    edge = book.verifier_number("edge")
+    for at in (START + 5, START + 1):
+        note(book, 1, at, network=NETWORK, agent="curl")
+        refuse(book, 1, at, code, network=NETWORK, agent="curl")
+        book.note_refusal(key_id(1), digest(1), NETWORK, ("edge", None), code, at)
+        book.note(key_id(1), digest(1), NETWORK, edge, at)
+    refuse(book, 1, START + HOUR, code)
+    curl = source(1, START, "192.0.2.0/24", "curl")
+    of_edge = source(1, START, "192.0.2.0/24")._replace(verifier="edge")
+    assert set(taken(book)) == {
+        UsageRecord(curl, 2, START + 1, START + 5),
+        UsageRecord(curl._replace(code=code), 2, START + 1, START + 5),
+        UsageRecord(of_edge, 2, START + 1, START + 5),
+        UsageRecord(of_edge._replace(code=code), 2, START + 1, START + 5),
+        UsageRecord(source(1, START + HOUR)._replace(code=code), 1, START + HOUR, START + HOUR),
+    }
+
+
+def test_codes_are_told_apart() -> None:
+    """Refusals of one source with different codes are different rows."""
+    book = UsageBook()
+    for code in (Code.REVOKED, Code.EXPIRED, Code.REVOKED):
+        refuse(book, 1, START, code)
+    assert {each.source.code: each.uses for each in taken(book)} == {Code.REVOKED: 2, Code.EXPIRED: 1}
+
+
+def test_a_flood_of_refusals_of_one_key() -> None:
+    """Fifty sources of its refusals are counted apart, the rest by code; its uses and other keys are not concerned."""
+    book = UsageBook()
+    for number in range(1000):
+        refuse(book, 1, START, network=NETWORK + number, agent=f"agent{number}")
+        refuse(book, 1, START, Code.EXPIRED, network=NETWORK + number)
+    for key in (1, 2):
+        for number in range(50):
+            note(book, key, START, network=NETWORK + number, agent="curl")
+    refuse(book, 2, START, network=NETWORK + 5000, agent="curl")
+    seen = {each.source: each.uses for each in taken(book)}
+    assert len(seen) == 50 + 2 + 2 * 50 + 1
+    assert sum(seen.values()) == 2000 + 101
+    rest = source(1, START)
+    assert seen[rest._replace(code=Code.REVOKED)] == seen[rest._replace(code=Code.EXPIRED)] == 975
+    assert seen[source(2, START, network_text(NETWORK + 5000), "curl")._replace(code=Code.REVOKED)] == 1
+
+
+def test_a_flood_of_refusals_of_many_keys() -> None:
+    """Refusals have an eighth of the places, beside those of uses: however many there are, uses have all of theirs."""
+    book = UsageBook(most_sources=160)
+    for number in range(20):
+        for network in range(60):
+            refuse(book, number, START, network=NETWORK + network)
+    refused = [each for each in taken(book) if each.source.network is not None]
+    assert 0 < len(refused) <= 20
+    for number in range(20):
+        for network in range(60):
+            refuse(book, number, START, network=NETWORK + network)
+    for network in range(50):
+        note(book, 99, START, network=NETWORK + network)
+    uses = [each for each in taken(book) if each.source.code is Code.VALID]
+    assert [each.source.network is not None for each in uses] == [True] * 50
+
+
+def test_agents_of_refusals_take_no_place_of_a_use() -> None:
+    """Refusals name an eighth as many agents as uses, beside the 16,384 of uses; an agent that has a name keeps it."""
+    book = UsageBook()
+    anonymous = book.verifier_number("v")
+    for number in range(3000):
+        refuse(book, number, START, agent=f"refused{number}")
+    for number in range(1 << 14):
+        assert book.caller_of("v", str(number)) != anonymous
+    assert book.caller_of("v", "one more") == anonymous
+    for agent in ("16383", "refused1", "one more"):
+        refuse(book, 1, START + 1, agent=agent)
+    seen = [each.source for each in taken(book)]
+    assert len({each.agent for each in seen if each.agent is not None}) == (1 << 14) // REFUSED_PART + 1
+    assert {each.agent for each in seen if each.digest == digest(1)} == {"refused1", "16383", None}
+
+
+def test_no_more_refusals_than_the_bound() -> None:
+    """Refusals beyond an eighth of the records are counted as lost; uses have all of theirs."""
+    book = UsageBook(most_records=16)
+    for number in range(4):
+        refuse(book, number, START)
+    assert (len(book), book.lost) == (2, 2)
+    for number in range(16):
+        note(book, number, START)
+    assert (len(book), book.lost) == (18, 2)
+    note(book, 16, START)
+    assert (len(taken(book)), book.lost) == (18, 3)
+    refuse(book, 1, START)
+    assert len(taken(book)) == 1
+
+
 def test_new_hours_and_rounds_have_places_again() -> None:
     """The sums of an hour that is over count until they are exchanged; then all places are free."""
     book = UsageBook(most_sources=4)
@@ -269,15 +373,28 @@ def test_verifiers_are_bounded() -> None:
     assert numbers == [*range(1, 1 << 15), 0]
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 7200), st.sampled_from([NETWORK, NETWORK + 1])), max_size=50))
-def test_no_use_is_lost_or_counted_twice(uses: list[tuple[int, float, int]]) -> None:
-    """Whatever is noted and whenever it is taken, the counts add up."""
-    book = UsageBook(most_sources=3)
-    found = 0
-    for number, at, network in uses:
-        note(book, number, START + at, network=network)
-        found += sum(seen.uses for seen in due(book, START + at))
-    assert found + sum(seen.uses for seen in taken(book)) == len(uses)
+NOTED = st.tuples(
+    st.integers(0, 3),
+    st.floats(0, 7200),
+    st.sampled_from([NETWORK, NETWORK + 1]),
+    st.sampled_from([Code.VALID, Code.REVOKED, Code.RATE_LIMITED]),
+)
+
+
+@given(st.lists(NOTED, max_size=50))
+def test_no_use_is_lost_or_counted_twice(noted: list[tuple[int, float, int, Code]]) -> None:
+    """Whatever is noted and whenever it is taken, the counts of uses and of each refusal add up."""
+    book, seen = UsageBook(most_sources=24), []
+    for number, at, network, code in noted:
+        if code is Code.VALID:
+            note(book, number, START + at, network=network)
+        else:
+            refuse(book, number, START + at, code, network=network)
+        seen += due(book, START + at)
+    found: Counter[Code] = Counter()
+    for record in [*seen, *taken(book)]:
+        found[record.source.code] += record.uses
+    assert found == Counter(code for *_, code in noted)
 
 
 def test_a_source_is_good_for_its_hour() -> None:
@@ -319,6 +436,7 @@ def test_the_collector_has_nothing_to_visit() -> None:
     before = len(gc.get_objects())
     for network in range(40):
         book.note(key_id(1), digest(1), NETWORK + network, caller, START + network)
+        book.note_refusal(key_id(1), digest(1), NETWORK + network, ("v", None), Code.REVOKED, START + network)
     assert len(gc.get_objects()) <= before
 
 

@@ -112,6 +112,17 @@ async def test_what_is_counted(plane: Plane) -> None:
     assert (record.source.network, record.uses) == ("192.0.2.0/24", 3)
 
 
+async def test_what_costs_nothing_is_no_use(plane: Plane) -> None:
+    """A request that costs 0 is accepted and counted as a verdict, takes nothing of limits, and is no use."""
+    plane.cached(rate_limits=LIMITS)
+    accepted = plane.accept(Requirements(), cost=0)
+    assert accepted is not None
+    assert accepted[1] is not None
+    assert [state.remaining for state in accepted[1].states] == [2]
+    await asyncio.sleep(0)
+    assert (plane.verdicts, len(plane.usage)) == ({"valid": 1}, 0)
+
+
 async def test_what_is_not_for_it(plane: Plane) -> None:
     """A key that is not cached, prepared or fresh, another organization's, or without its metadata: nothing counts."""
     required = Requirements()

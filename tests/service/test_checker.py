@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from keywright.keys.addresses import read_networks
 from keywright.keys.cache import KeyCache
 from keywright.keys.pair import mint
 from keywright.keys.rate_limits import RateLimit
@@ -82,14 +83,65 @@ def code_of(verdict: KeyVerdict | None) -> Code | None:
 
 
 async def test_a_use_is_added_up_and_the_verdict_counted(plane: Plane) -> None:
-    """An accepted use is added up by secret, hour, network, agent and caller; a refusal is no use; both are counted."""
+    """Uses and refusals are added up by secret, hour, network, agent, caller and code; all verdicts are counted."""
     assert (await plane.checker.check(CALLER, TEXT, ADDRESS, agent="curl")).code is Code.VALID
     assert code_of(plane.checker.check_now(CALLER, TEXT, ADDRESS, agent="curl")) is Code.VALID
-    assert code_of(plane.checker.check_now(CALLER, TEXT, Requirements(scopes=("no:such",)))) is Code.INSUFFICIENT_SCOPE
-    (record,) = plane.usage.take()
-    assert record.source == UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", "curl", FACTS.id, "edge")
-    assert record.uses == 2
+    required = replace(ADDRESS, scopes=("no:such",))
+    assert code_of(plane.checker.check_now(CALLER, TEXT, required, agent="curl")) is Code.INSUFFICIENT_SCOPE
+    source = UsageSource(DIGEST, hour_of(NOW), "192.0.2.0/24", "curl", FACTS.id, "edge")
+    assert [(record.source, record.uses) for record in plane.usage.take()] == [
+        (source, 2),
+        (source._replace(code=Code.INSUFFICIENT_SCOPE), 1),
+    ]
     assert await plane.counted() == {"valid": 2, "insufficient_scope": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "required", "code"),
+    [
+        ({"revoked": True}, NO_REQUIREMENTS, Code.REVOKED),
+        ({"disabled": True}, NO_REQUIREMENTS, Code.DISABLED),
+        ({"expires_at": NOW}, NO_REQUIREMENTS, Code.EXPIRED),
+        ({"retires_at": NOW}, NO_REQUIREMENTS, Code.REPLACED),
+        ({}, Requirements(environment="sandbox"), Code.WRONG_ENVIRONMENT),
+        ({}, Requirements(scopes=("no:such",)), Code.INSUFFICIENT_SCOPE),
+        ({"networks": read_networks(["192.0.2.0/24"])}, NO_REQUIREMENTS, Code.IP_NOT_ALLOWED),
+    ],
+)
+async def test_a_refusal_of_a_known_key(
+    plane: Plane, change: dict[str, Any], required: Requirements, code: Code
+) -> None:
+    """Each refusal of a key is added up with its code, from the database and from memory; one that costs 0 is not."""
+    plane.key(**change)
+    for cost in (1, 0):
+        assert (await plane.checker.check(CALLER, TEXT, required, cost=cost)).code is code
+        assert code_of(plane.checker.check_now(CALLER, TEXT, required, cost=cost)) is code
+    (record,) = plane.usage.take()
+    assert record.source == UsageSource(DIGEST, hour_of(NOW), None, None, FACTS.id, "edge", code)
+    assert record.uses == 2
+    assert await plane.counted() == {code: 4}
+
+
+async def test_what_costs_nothing_is_no_use(plane: Plane) -> None:
+    """A check of a valid key that costs 0 is counted as a verdict, and adds nothing up."""
+    assert (await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, cost=0)).code is Code.VALID
+    assert code_of(plane.checker.check_now(CALLER, TEXT, NO_REQUIREMENTS, cost=0)) is Code.VALID
+    assert await plane.counted() == {"valid": 2}
+    assert len(plane.usage) == 0
+
+
+async def test_nothing_is_added_up_for_strangers(plane: Plane) -> None:
+    """A key of another organization, refused or not, a text that is no key, and a failure limit add nothing up."""
+    for change in ({}, {"revoked": True}):
+        plane.key(**change)
+        assert (await plane.checker.check(STRANGER, TEXT, NO_REQUIREMENTS)).code is Code.NOT_FOUND
+        assert code_of(plane.checker.check_now(STRANGER, TEXT, NO_REQUIREMENTS)) is Code.NOT_FOUND
+    for _ in range(3):
+        last = await plane.checker.check(CALLER, UNKNOWN, ADDRESS)
+    assert last.code is Code.RATE_LIMITED
+    assert len(plane.usage) == 0
+    assert (await plane.checker.check(OWNER, TEXT, NO_REQUIREMENTS)).code is Code.REVOKED
+    assert [record.source.verifier for record in plane.usage.take()] == ["owner"]
 
 
 async def test_one_addition_for_one_round_of_the_loop(plane: Plane) -> None:
@@ -210,7 +262,7 @@ async def test_a_key_that_is_found_is_no_failure(plane: Plane) -> None:
 
 @pytest.mark.parametrize("far", [False, True], ids=["counted here", "counted elsewhere"])
 async def test_rate_limits(plane: Plane, far: bool) -> None:
-    """A request takes its cost of the limits of a good key, once; a refusal takes nothing, and is no use."""
+    """A request takes its cost of the limits of a good key, once; a refusal takes nothing, and is added up as one."""
     plane.key(rate_limits=LIMITS)
     plane.limiter.far = far
     first = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS, cost=2)
@@ -219,7 +271,7 @@ async def test_rate_limits(plane: Plane, far: bool) -> None:
     second = await plane.checker.check(CALLER, TEXT, NO_REQUIREMENTS)
     assert (second.code, second.facts) == (Code.RATE_LIMITED, plane.store.facts[DIGEST])
     assert plane.limiter.asked == [(FACTS.id, 2), (FACTS.id, 1)]
-    assert sum(each.uses for each in plane.usage.take()) == 1
+    assert {each.source.code: each.uses for each in plane.usage.take()} == {Code.VALID: 1, Code.RATE_LIMITED: 1}
     assert await plane.counted() == {"valid": 1, "rate_limited": 1}
 
 
@@ -244,7 +296,11 @@ async def test_rate_limits_that_cannot_be_counted(plane: Plane) -> None:
 
 
 async def test_facts_come_from_the_database(plane: Plane) -> None:
-    """An in-process verifier gets the state in the database, takes nothing of limits and reports its uses itself."""
+    """
+    An in-process verifier gets the state in the database, takes no limits, and reports uses and verdicts itself.
+
+    A key that is not found is no key to decide on, so that verdict is the service's.
+    """
     plane.key(rate_limits=LIMITS)
     for times in (1, 2):
         verdict = await plane.checker.facts_for(CALLER, TEXT, NO_REQUIREMENTS)
@@ -254,7 +310,7 @@ async def test_facts_come_from_the_database(plane: Plane) -> None:
     assert plane.store.look_ups == 2
     assert plane.limiter.asked == []
     assert len(plane.usage) == 0
-    assert await plane.counted() == {"valid": 2, "not_found": 1}
+    assert await plane.counted() == {"not_found": 1}
 
 
 # Metadata

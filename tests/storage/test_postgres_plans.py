@@ -17,7 +17,7 @@ from keywright.storage.postgres import checking_statements as checking_sql
 from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
-from keywright.storage.shared import filters, statements
+from keywright.storage.shared import filters, statements, usage_statements
 from keywright.storage.shared import operator_statements as operator_sql
 from keywright.storage.shared.recent_use import recently_used
 from tests.postgres import PostgresCluster, migrated_database
@@ -44,6 +44,9 @@ FILLED = f"""
     SELECT org_id, sha256(id::text::bytea), sha256(''), '', now(), now() + random() * interval '1 day' FROM api_keys;
     INSERT INTO key_hours SELECT id, now() - random() * interval '90 days', 1 FROM api_keys;
     INSERT INTO secret_sources SELECT id, '', '', 'x', now(), now() - random() * interval '90 days', 1 FROM api_keys;
+    INSERT INTO key_refusals SELECT id, now() - random() * interval '90 days', 'revoked', 1 FROM api_keys;
+    INSERT INTO secret_refusals
+    SELECT id, 'revoked', '', '', 'x', now(), now() - random() * interval '90 days', 1 FROM api_keys;
     INSERT INTO changes (changed_id, type, occurred_at, noted_at)
     SELECT id, 'api_key.updated', now(), now() - random() * interval '90 days' FROM api_keys;
     INSERT INTO acknowledgements SELECT seq, gen_random_uuid(), now() FROM changes;
@@ -111,6 +114,8 @@ STATEMENTS = {
     "purge of reporters": (retention_sql.PURGE[Removable.REPORTERS], "usage_reporters_written_at_idx"),
     "purge of usage": (retention_sql.PURGE[Removable.USAGE], "key_hours_latest_idx"),
     "purge of sources": (retention_sql.PURGE[Removable.SOURCES], "secret_sources_last_seen_idx"),
+    "purge of refusals": (retention_sql.PURGE[Removable.REFUSALS], "key_refusals_latest_idx"),
+    "purge of sources of refusals": (retention_sql.PURGE[Removable.REFUSED_SOURCES], "secret_refusals_last_seen_idx"),
     "purge of sessions": (retention_sql.PURGE[Removable.SESSIONS], "verifier_sessions_connected_at_idx"),
     "purge of receipts": (retention_sql.PURGE[Removable.RECEIPTS], "changes_noted_at_idx"),
     "purge of acknowledgements": (retention_sql.PURGE[Removable.RECEIPTS], "acknowledgements_pkey"),
@@ -152,9 +157,9 @@ ROTATED = f"""
 """
 KEY = f"md5('o1')::uuid, {OFTEN_ROTATED}"
 USAGE = {
-    "usage": statements.usage(sql.DIALECT, by_day=False, below=False),
-    "usage by day": statements.usage(sql.DIALECT, by_day=True, below=False),
-    "usage below": statements.usage(sql.DIALECT, by_day=True, below=True),
+    "usage": usage_statements.usage(sql.DIALECT, by_day=False, below=False),
+    "usage by day": usage_statements.usage(sql.DIALECT, by_day=True, below=False),
+    "usage below": usage_statements.usage(sql.DIALECT, by_day=True, below=True),
 }
 WORK = {
     "get": (sql.GET, KEY),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keywright.keys.verdict import Code
 from keywright.service.change_log import ORIGIN, ChangeLog
 from keywright.service.management.audit import FindingKind, Report, audit
 from keywright.service.management.audit_log import EventType
@@ -351,8 +352,14 @@ async def test_old_usage_goes(store: RunningStore, database: Database) -> None:
         use = replace(
             an_hourly_usage(made), hour=at.replace(minute=0, second=0, microsecond=0), first_seen=at, last_seen=at
         )
-        await store.add_usage([replace(use, agent=at.isoformat())], a_batch())
-    for kind, table in ((Removable.USAGE, "key_hours"), (Removable.SOURCES, "secret_sources")):
+        use = replace(use, agent=at.isoformat())
+        await store.add_usage([use, replace(use, code=Code.DISABLED)], a_batch())
+    for kind, table in (
+        (Removable.USAGE, "key_hours"),
+        (Removable.SOURCES, "secret_sources"),
+        (Removable.REFUSALS, "key_refusals"),
+        (Removable.REFUSED_SOURCES, "secret_refusals"),
+    ):
         assert [await store.purge(kind, BEFORE, limit=1) for _ in range(3)] == [1, 1, 0]
         assert len(database.table(table)) == 1
     assert await store.purge(Removable.REPORTERS, BEFORE, limit=9) == 0

@@ -211,7 +211,8 @@ class ServerBefore:
         assert [row["at"] is None for row in found if row["id"] == life.session.id] == [False]
 
     async def _use(self, life: Life) -> None:
-        uses = checking_rows.hourly_usage_rows([life.use], rows.POSTGRES_TEXTS)
+        # Without the last column, the code: that version knows no refusals.
+        uses = [row[:-1] for row in checking_rows.hourly_usage_rows([life.use], rows.POSTGRES_TEXTS)]
         await self._fetch(sql.POSTGRES_NOTE_USAGE, *zip(*uses, strict=True), life.reporter, 1)
 
     async def _purge(self, life: Life) -> None:

@@ -20,7 +20,7 @@ from math import inf
 from typing import Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -28,15 +28,17 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.principal import note_source
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
+from keywright.api.verifier_reports import batch_of, verdicts_of, version_of
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ORIGIN
 from keywright.service.checking.ports import CheckingStore, HourlyUsage, Seconds, UsageBatch
 from keywright.service.checking.verdicts import Caller
 from keywright.service.faults import Fault, StorageUnavailable
+from keywright.service.figures.ports import VerdictStore
 from keywright.service.ports import Clock
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 from keywright.service.verifiers import Verifier
@@ -60,8 +62,8 @@ _MOST_REPORTED = 1000
 _MOST_USAGE_BYTES = 512 * 1024
 
 
-class FeedStore(CheckingStore, SessionStore, Protocol):
-    """The store of verifier sessions, and of the usage that verifiers report."""
+class FeedStore(CheckingStore, SessionStore, VerdictStore, Protocol):
+    """The store of verifier sessions, and of the usage and the verdicts that verifiers report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,19 @@ class AckBody(BaseModel):
     closed: bool = False
 
 
+def _is_known(code: Code) -> Code:
+    """Refuse `not_found`: nobody's key was presented."""
+    if code is Code.NOT_FOUND:
+        raise ValueError("a text that is no key is reported by nobody")
+    return code
+
+
 class UsageRecordBody(BaseModel):
-    """One usage record, added up by the verifier that accepted the uses."""
+    """
+    One usage record, added up by the verifier that decided: uses, or refusals with one `code`.
+
+    In-process verifiers of earlier versions report uses alone, without a code.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -115,6 +128,7 @@ class UsageRecordBody(BaseModel):
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     count: int = Field(ge=1, le=10**12)
+    code: Annotated[Code, AfterValidator(_is_known)] = Code.VALID
 
 
 class UsageBody(BaseModel):
@@ -160,6 +174,7 @@ class FeedRoutes:
         subscriber: ByVerifier,
         query: Query[FeedQuery],
         last_event_id: Annotated[str | None, Field(pattern=CURSOR), HeaderInput()],
+        user_agent: Annotated[str | None, HeaderInput()],
     ) -> Response:
         """Send the changes as they happen, and a beat when there are none."""
         arrived = self._parts.monotonic()
@@ -168,6 +183,7 @@ class FeedRoutes:
             verifier_id=subscriber.verifier.id,
             name=query.name,
             outage_seconds=query.outage_seconds,
+            version=version_of(user_agent),
         )
         stream = await open_stream(self._parts, session, subscriber.credential_digest, arrived)
         return StreamingResponse(
@@ -191,13 +207,14 @@ class FeedRoutes:
     async def usage(
         self, subscriber: ByVerifier, report: Annotated[ParsedBody[UsageBody], BodyInput(most=_MOST_USAGE_BYTES)]
     ) -> Response:
-        """Add up the uses that a verifier accepted."""
+        """Add up the uses that a verifier accepted, and its refusals of keys."""
         body = report.model
         known = await self._parts.store.find_keys([bytes.fromhex(reported.digest) for reported in body.usage])
         now = self._parts.clock()
         found = [_usage_record(known, reported, subscriber.verifier.name, now) for reported in body.usage]
         records = [record for record in found if record is not None]
         await self._parts.store.add_usage(records, UsageBatch(body.session, body.batch))
+        await self._parts.store.add_verdicts(verdicts_of(records, now), batch_of(body.session, body.batch))
         return Response(status_code=204)
 
 
@@ -240,6 +257,7 @@ def _usage_record(
         first_seen=min(reported.first_seen, now),
         last_seen=min(reported.last_seen, now),
         count=reported.count,
+        code=reported.code,
     )
 
 

@@ -6,24 +6,22 @@ For an operator with a shell, while the issuer or the service is away, too. Even
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
 from keywright.cli import exits, option_types
 from keywright.cli.commands import Group
+from keywright.cli.figures import figures
 from keywright.cli.keys.running_service import confirm
+from keywright.cli.office import run
 from keywright.cli.tables import moment, print_rows, printable
 
 if TYPE_CHECKING:
-    from keywright.service.management.audit_log import Origin
+    from keywright.cli.office import Office
     from keywright.service.operator.ports import BulkRevocation, StoredKey
-    from keywright.storage.engine import RunningStore
-
-Result = TypeVar("Result")
 
 _REASONS = ("key_compromise", "superseded", "cessation_of_operation", "privilege_withdrawn", "unspecified")
 _reason = click.option(
@@ -39,6 +37,7 @@ _reason = click.option(
 @click.group(
     cls=Group,
     examples=(
+        "keywright operator figures",
         "keywright operator organizations",
         "cat leaked-key.txt | keywright operator find",
         "keywright operator revoke-all --created-by 'auth0|6543210fedcba'",
@@ -69,11 +68,11 @@ def operator() -> None:
 def find(text: str | None, as_json: bool) -> None:
     """Show the key that an id, a public key or a leaked private key belongs to; a deleted one, too."""
 
-    async def work(office: "_Office") -> Any:
+    async def work(office: "Office") -> Any:
         wanted = sys.stdin.read() if text is None else text
         return await office.lookup.find(office.principal, wanted)
 
-    found = _run(work)
+    found = run(work)
     if found is None:
         exits.stop("There is no key with this id, public key or private key.", exits.FAILED)
     _print_keys([found.key], as_json=as_json)
@@ -89,7 +88,7 @@ def find(text: str | None, as_json: bool) -> None:
 def organizations(as_json: bool) -> None:
     """Show all organizations, with the number of their keys that are neither revoked nor deleted."""
 
-    async def work(office: "_Office") -> list[dict[str, Any]]:
+    async def work(office: "Office") -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         before = None
         while True:
@@ -106,7 +105,7 @@ def organizations(as_json: bool) -> None:
             if before is None:
                 return rows
 
-    found = _run(work)
+    found = run(work)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -127,11 +126,11 @@ def revoke(key_id: UUID, reason: str, yes: bool, as_json: bool) -> None:
     """Revoke a key of any organization for good. Asks first when run on a terminal."""
     from keywright.keys.record import RevocationReason
 
-    async def work(office: "_Office") -> "StoredKey | None":
+    async def work(office: "Office") -> "StoredKey | None":
         confirm(not yes, f"Revoke {key_id} for good?")
         return await office.lookup.revoke(office.principal, office.origin(), key_id, RevocationReason(reason))
 
-    found = _run(work)
+    found = run(work)
     if found is None:
         exits.stop("There is no key with this id.", exits.FAILED)
     _print_keys([found], as_json=as_json)
@@ -161,7 +160,7 @@ def revoke_all(org: UUID | None, created_by: str | None, reason: str, yes: bool,
     from keywright.service.management.refusals import Refused
     from keywright.service.operator.ports import Target
 
-    async def work(office: "_Office") -> "BulkRevocation | Refused":
+    async def work(office: "Office") -> "BulkRevocation | Refused":
         target = Target(org_id=org, created_by=created_by)
         preview = await office.bulk.preview(office.principal, office.origin(), target, RevocationReason(reason))
         if isinstance(preview, Refused):
@@ -172,7 +171,7 @@ def revoke_all(org: UUID | None, created_by: str | None, reason: str, yes: bool,
         await office.bulk.work(_without_pause)
         return await office.bulk.get(office.principal, preview.id) or started
 
-    found = _run(work)
+    found = run(work)
     if isinstance(found, Refused):
         exits.stop("There is no such organization.", exits.FAILED)
     if as_json:
@@ -181,61 +180,7 @@ def revoke_all(org: UUID | None, created_by: str | None, reason: str, yes: bool,
     click.echo(f"Revoked {found.revoked} keys. Every running service refuses them within a second.")
 
 
-class _Office:
-    """The use cases of operators on a store, and the operator with a shell."""
-
-    def __init__(self, store: "RunningStore", brand: str) -> None:
-        import secrets
-
-        from keywright import system
-        from keywright.service.management.audit_log import SERVICE
-        from keywright.service.management.commands import Policy
-        from keywright.service.management.idempotency import Idempotency
-        from keywright.service.management.management import Management
-        from keywright.service.operator.bulk import BulkRevocations
-        from keywright.service.operator.lookup import Lookup
-        from keywright.service.principal import Organization, Principal
-        from keywright.service.turns import Turns
-
-        turns = Turns(system.boot_seconds, most=1, alone=1, together=1, longest=1, longest_of_share=1)
-        idempotency = Idempotency(store, clock=system.utc_now, entropy=secrets.token_bytes)
-        management = Management(
-            store=store,
-            clock=system.utc_now,
-            entropy=secrets.token_bytes,
-            new_id=system.new_id,
-            brand=brand,
-            policy=Policy(environments=()),
-            idempotency=idempotency,
-            turns=turns,
-        )
-        self.lookup: Lookup = Lookup(store=store, management=management)
-        self.bulk: BulkRevocations = BulkRevocations(
-            store=store, clock=system.utc_now, new_id=system.new_id, turns=turns
-        )
-        self.principal: Principal = Principal(
-            issuer=SERVICE,
-            subject=SERVICE,
-            client_id=None,
-            organization=Organization.named(SERVICE, SERVICE),
-            granted=frozenset(),
-            operates=True,
-        )
-        self._new_id = system.new_id
-
-    def origin(self) -> "Origin":
-        """Give the origin of one act: no request, and no address."""
-        from keywright.service.management.audit_log import Origin
-
-        return Origin(request_id=str(self._new_id()), address=None)
-
-
-def _run(work: Callable[[_Office], Awaitable[Result]]) -> Result:
-    """Run *work* on the database."""
-    from keywright.cli import database
-
-    brand = exits.load_database_settings().key_brand
-    return database.run(lambda store: work(_Office(store, brand)))
+operator.add_command(figures)
 
 
 async def _without_pause() -> None:

@@ -82,6 +82,11 @@ class _OperatorClient:
     verifiers = _Method(operator_calls.verifiers)
     create_verifier = _Method(operator_calls.create_verifier)
     revoke_verifier = _Method(operator_calls.revoke_verifier)
+    verdict_figures = _Method(operator_calls.verdict_figures)
+    top_figures = _Method(operator_calls.top_figures)
+    key_figures = _Method(operator_calls.key_figures)
+    revocation_figures = _Method(operator_calls.revocation_figures)
+    verifier_figures = _Method(operator_calls.verifier_figures)
 
 
 class Operator(_OperatorClient):

@@ -19,9 +19,14 @@ from keywright.contract import (
     BulkRevocationResponse,
     CreatedVerifierResponse,
     FoundApiKeyResponse,
+    KeyFiguresResponse,
     NamedRevocationResponse,
     OrganizationEventResponse,
     OrganizationResponse,
+    RevocationFiguresResponse,
+    TopFiguresResponse,
+    VerdictFiguresResponse,
+    VerifierFiguresResponse,
     VerifierResponse,
 )
 from keywright.keys.record import RevocationReason
@@ -168,3 +173,43 @@ def create_verifier(name: str) -> Call[CreatedVerifierResponse]:
 def revoke_verifier(name: str) -> Call[VerifierResponse]:
     """Revoke the verifier with this name for good."""
     return Call(method="PUT", path=f"{PATH}/verifiers/{quote(name, safe='')}/revoke", read=reader(VerifierResponse))
+
+
+def verdict_figures(*, per: str = "minute") -> Call[VerdictFiguresResponse]:
+    """
+    Read the verdicts of all processes and in-process verifiers by code.
+
+    Args:
+        per: The period: `minute` for the last hour, `hour` for two days, `day` for 30 days.
+    """
+    return _figures("verdicts", VerdictFiguresResponse, per=per)
+
+
+def top_figures(*, hours: int = 24, limit: int = 10) -> Call[TopFiguresResponse]:
+    """
+    Read the keys and organizations with the most uses, and the keys with the most refusals.
+
+    Args:
+        hours: How many hours to count, back from now, at most 2160.
+        limit: The most entries of each list, 1 to 50.
+    """
+    return _figures("top", TopFiguresResponse, hours=hours, limit=limit)
+
+
+def key_figures() -> Call[KeyFiguresResponse]:
+    """Read the numbers of keys by status, by the time since their last use, and by the day of their expiry."""
+    return _figures("keys", KeyFiguresResponse)
+
+
+def revocation_figures(*, hours: int = 24) -> Call[RevocationFiguresResponse]:
+    """Read how long processes took to acknowledge the revocations of the last *hours*, at most 2160."""
+    return _figures("revocations", RevocationFiguresResponse, hours=hours)
+
+
+def verifier_figures() -> Call[VerifierFiguresResponse]:
+    """Read the processes that cache keys now, and what they have not acknowledged."""
+    return _figures("verifiers", VerifierFiguresResponse)
+
+
+def _figures(name: str, answer: type[_Answer], **query: Any) -> Call[_Answer]:
+    return Call(method="GET", path=f"{PATH}/figures/{name}", read=reader(answer), parameters=given(query))

@@ -1,5 +1,6 @@
 """
-Usage: accepted uses of keys, added up in memory by source and hour until they are written or reported.
+Usage: accepted uses of keys, and refusals of keys whose secret was right, added up in memory by source and hour until
+they are written or reported.
 
 A use costs one entry of one dict, with bytes as its key and an int as its value, so that nothing of it is tracked by
 the garbage collector. Texts and records are made from them later, while records are read, in any thread.
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from keywright.keys.usage_records import (
     CALLER_BITS,
+    CODE_BYTE,
     FIRST_OF_ROUND,
     FIRST_SHIFT,
     HOUR_SECONDS,
@@ -24,6 +26,7 @@ from keywright.keys.usage_records import (
     UsageRecords,
     source_bytes,
 )
+from keywright.keys.verdict import Code
 
 MOST_AT_ONCE = 100
 """The most records in one batch that the service writes: a few milliseconds of a processor, which others wait for."""
@@ -42,6 +45,9 @@ LONGEST_ROUND_SECONDS = 60.0
 RECORDS_PER_SECOND = 20
 """The records of a round, by this rate, give the time until the next one; see `UsageBook.begin_round`."""
 
+REFUSED_PART = 8
+"""Refusals have this part of the room of uses, beside it: none of a use, and none of each other's uses."""
+
 LONGEST_AGENT = 256
 """The characters of a user agent that are read; its family is at the beginning."""
 
@@ -49,22 +55,25 @@ _FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9._+-]{0,31}")
 
 _MOST_AGENTS = FIRST_OF_ROUND // 2
 _NO_RECORDS = UsageRecords(None, [])
+_REFUSED = b"refused"
 
 
 class UsageBook:
     """
-    The uses that this process accepted and has not yet written or reported.
+    The uses that this process accepted, and the refusals, that it has not yet written or reported.
 
     Noted uses are exchanged whole: the dict that grows is set aside, records are taken out of it, and new uses go to a
     new one. It is exchanged when all records before it are taken.
 
     Between two exchanges it counts at most *most_sources* sources apart, and of each key `MOST_SOURCES_OF_A_KEY`, or
     `FEW_SOURCES_OF_A_KEY` once half of all are used. Uses of a key beyond that are added up without network and agent:
-    one more sum for each key and verifier.
+    one more sum for each key and verifier. Refusals have bounds of their own, of the same kind: whoever has a revoked
+    secret takes no place of a use, nor of the refusals of other keys.
 
     Args:
-        most_sources: The number of sources.
-        most_records: The number of records; uses beyond it are only counted, as `lost`. None for no bound.
+        most_sources: The number of sources of uses; of refusals it is an eighth.
+        most_records: The number of records of uses, and an eighth of refusals; what is beyond is only counted, as
+            `lost`. None for no bound.
     """
 
     def __init__(self, *, most_sources: int = MOST_SOURCES, most_records: int | None = None) -> None:
@@ -81,6 +90,8 @@ class UsageBook:
         # Of hours that are over; and what was exchanged.
         self._over: list[Noted] = []
         self._taken: list[Noted] = []
+        # Since the last exchange: sums of refusals, and agents that were named by refusals.
+        self._refusals = self._refused_agents = 0
         self._began, self._round_seconds = 0.0, 0.0
         # One use now, and the times between which `now` has to lie for it: a millisecond.
         self._use = 1
@@ -139,6 +150,31 @@ class UsageBook:
             # All ones, and one more: the carry counts, and zeros are left for the time.
             sums[place] = (found | LAST) + self._use
 
+    def note_refusal(
+        self, key_id: bytes, digest: bytes, network: int, caller: CallerName, code: Code, now: float
+    ) -> None:
+        """
+        Add one refusal at *now*.
+
+        Args:
+            key_id: As for `note`.
+            digest: As for `note`.
+            network: As for `note`.
+            caller: The verifier and the agent. A new agent is named only for a source that is counted apart.
+            code: Any but `valid` and `not_found`.
+            now: The time.
+        """
+        if not self._from <= now < self._to:
+            self._set_time(now)
+        secret, byte = key_id + digest, CODE_BYTE[code]
+        number = self._known_caller(*caller)
+        place = b"" if number is None else secret + source_bytes(network, number) + byte
+        found = self._sums.get(place)
+        if found is None:
+            self._add_refusal(secret, network, caller, byte)
+        else:
+            self._sums[place] = (found | LAST) + self._use
+
     def take(self, most: int = MOST_AT_ONCE) -> UsageRecords:
         """Remove and give at most *most* records, of one hour; none when the book is empty."""
         if not self._taken:
@@ -184,37 +220,66 @@ class UsageBook:
         """Add one use at the time of `_set_time` from a source that has no sum yet."""
         secret = key_id + digest
         sources = self._sources.get(secret, 0)
-        if sources < self._share(self._used()):
+        if sources < _share(self._used(), self._most_sources):
             self._sources[secret] = sources + 1
         else:
             network, caller = 0, self._without_agent(caller)
         place = secret + source_bytes(network, caller)
         found = self._sums.get(place)
         if found is None:
-            if self._is_full():
+            if self._most_records is not None and self._used() >= self._most_records:
                 self.lost += 1
                 return
             found = (self._use - 1) << FIRST_SHIFT
         self._sums[place] = (found | LAST) + self._use
 
-    def _is_full(self) -> bool:
-        return self._most_records is not None and self._used() >= self._most_records
+    def _add_refusal(self, secret: bytes, network: int, caller: CallerName, byte: bytes) -> None:
+        """Add one refusal at the time of `_set_time` from a source that has no sum yet."""
+        # One number for the refusals of all codes, beside that of the uses.
+        refused = secret + _REFUSED
+        sources = self._sources.get(refused, 0)
+        if sources < _share(self._refusals, self._most_sources // REFUSED_PART):
+            self._sources[refused] = sources + 1
+            number = self._refused_caller(*caller)
+        else:
+            network, number = 0, self.caller_of(caller[0], None)
+        place = secret + source_bytes(network, number) + byte
+        found = self._sums.get(place)
+        if found is None:
+            if self._most_records is not None and self._refusals >= self._most_records // REFUSED_PART:
+                self.lost += 1
+                return
+            self._refusals += 1
+            found = (self._use - 1) << FIRST_SHIFT
+        self._sums[place] = (found | LAST) + self._use
 
     def _used(self) -> int:
-        return len(self._sums) + sum(len(noted.sums) for noted in self._over)
+        """Count the sums of uses since the last exchange."""
+        return len(self._sums) + sum(len(noted.sums) for noted in self._over) - self._refusals
 
-    def _share(self, used: int) -> int:
-        """Give the number of sources that a key may have apart, when so many are used."""
-        if used >= self._most_sources:
-            return 0
-        return MOST_SOURCES_OF_A_KEY if 2 * used < self._most_sources else FEW_SOURCES_OF_A_KEY
+    def _known_caller(self, verifier: str, agent: str | None) -> int | None:
+        known = self._number_by_verifier.get(verifier) if agent is None else None
+        return self._number_by_caller.get((verifier, agent)) if known is None else known
+
+    def _refused_caller(self, verifier: str, agent: str | None) -> int:
+        """Give the number of the caller of a refusal, whose agent takes no place of those of uses."""
+        known = self._known_caller(verifier, agent)
+        if known is not None:
+            return known
+        if agent is None or self._refused_agents >= _MOST_AGENTS // REFUSED_PART:
+            return self.caller_of(verifier, None)
+        self._refused_agents += 1
+        return self._name_caller(verifier, agent)
 
     def _new_caller(self, verifier: str, agent: str | None) -> int:
         known = self._number_by_verifier.get(verifier)
         if known is not None and agent is None:
             return known
-        if agent is not None and len(self._callers) >= _MOST_AGENTS:
+        if agent is not None and len(self._callers) - self._refused_agents >= _MOST_AGENTS:
             return self.caller_of(verifier, None)
+        return self._name_caller(verifier, agent)
+
+    def _name_caller(self, verifier: str, agent: str | None) -> int:
         if len(self._callers) >= FIRST_OF_ROUND:
             return 0
         number = self._number_by_caller[verifier, agent] = FIRST_OF_ROUND + len(self._callers)
@@ -241,6 +306,7 @@ class UsageBook:
         self._end_hour()
         self._taken, self._over = self._over, []
         self._callers, self._number_by_caller = [], {}
+        self._refusals = self._refused_agents = 0
 
     def _take(self, most: int) -> UsageRecords:
         if not self._taken:
@@ -250,6 +316,13 @@ class UsageBook:
         if not noted.sums:
             del self._taken[0]
         return UsageRecords(noted, sums)
+
+
+def _share(used: int, most: int) -> int:
+    """Give the number of sources that a key may have apart, when so many of all are used."""
+    if used >= most:
+        return 0
+    return MOST_SOURCES_OF_A_KEY if 2 * used < most else FEW_SOURCES_OF_A_KEY
 
 
 def _ticks(now: float, hour: int) -> int:

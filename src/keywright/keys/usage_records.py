@@ -1,5 +1,5 @@
 """
-Records of usage, and the bytes and ints that they are made of.
+Records of usage, uses and refusals, and the bytes and ints that they are made of.
 
 `usage.UsageBook` counts with these alone. Here is what they mean, and how records are made of them later.
 """
@@ -10,13 +10,16 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from keywright.keys.addresses import network_text
+from keywright.keys.verdict import Code
 
 HOUR_SECONDS = 3600
 
 # A place, the key of the dict: the id of a key and the digest of its secret, then a network and a caller as one number.
+# A place of refusals has one more byte, which stands for the code.
 _ID_BYTES, _SECRET_BYTES = 16, 16 + 32
 CALLER_BITS: Final = 16
 SOURCE_BYTES: Final = 8 + CALLER_BITS // 8
+_USE_BYTES = _SECRET_BYTES + SOURCE_BYTES
 _CALLER = (1 << CALLER_BITS) - 1
 # The numbers of callers from here on are those of one round.
 FIRST_OF_ROUND = 1 << (CALLER_BITS - 1)
@@ -31,6 +34,10 @@ TICKS_PER_SECOND = 1000
 
 _ORDERED_AT_ONCE = 500
 
+_REFUSALS = tuple(code for code in Code if code not in (Code.VALID, Code.NOT_FOUND))
+CODE_BYTE: Final = {code: bytes((number,)) for number, code in enumerate(_REFUSALS)}
+"""The last byte of a place of refusals, for each code that a key with the right secret is refused with."""
+
 CallerName = tuple[str, str | None]
 
 
@@ -41,11 +48,12 @@ def source_bytes(network: int, caller: int) -> bytes:
 
 class UsageSource(NamedTuple):
     """
-    The source of uses in one hour; uses with an equal source are added up.
+    The source of uses, or of refusals with one code, in one hour; those with an equal source are added up.
 
     `digest` is the digest of the secret, `hour` counts hours since the epoch. `network` and `agent` are results of
     `network_of` and `agent_family`. `key_id` is the key's id, 16 bytes, and `verifier` the name of the caller that
-    checked the key; in an in-process verifier they are zeros and empty, and the service adds them.
+    checked the key; in an in-process verifier they are zeros and empty, and the service adds them. `code` is `valid`
+    for uses.
     """
 
     digest: bytes
@@ -54,10 +62,11 @@ class UsageSource(NamedTuple):
     agent: str | None
     key_id: bytes = bytes(_ID_BYTES)
     verifier: str = ""
+    code: Code = Code.VALID
 
 
 class UsageRecord(NamedTuple):
-    """The number of uses from one source, and the times of the first and the last, to the millisecond below."""
+    """The uses or refusals from one source, and the times of the first and the last, to the millisecond below."""
 
     source: UsageSource
     uses: int
@@ -104,13 +113,14 @@ class Noted:
         return taken
 
     def record(self, place: bytes, found: int) -> UsageRecord:
-        names, number = self._verifiers, int.from_bytes(place[_SECRET_BYTES:], "big")
+        names, number = self._verifiers, int.from_bytes(place[_SECRET_BYTES:_USE_BYTES], "big")
         network, caller = number >> CALLER_BITS, number & _CALLER
         if caller >= FIRST_OF_ROUND:
             names, caller = self._callers, caller - FIRST_OF_ROUND
         verifier, agent = names[caller]
         key_id, digest = place[:_ID_BYTES], place[_ID_BYTES:_SECRET_BYTES]
-        source = UsageSource(digest, self._hour, network_text(network), agent, key_id, verifier)
+        code = _REFUSALS[place[_USE_BYTES]] if len(place) > _USE_BYTES else Code.VALID
+        source = UsageSource(digest, self._hour, network_text(network), agent, key_id, verifier, code)
         first, last = found >> FIRST_SHIFT, found & LAST
         if first > last:
             # The clock was set back.

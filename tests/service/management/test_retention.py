@@ -128,6 +128,8 @@ async def test_everything_has_its_age() -> None:
         Removable.REPORTERS: NOW - REPORTERS_KEPT,
         Removable.USAGE: NOW - DAY,
         Removable.SOURCES: NOW - 2 * DAY,
+        Removable.REFUSALS: NOW - DAY,
+        Removable.REFUSED_SOURCES: NOW - 2 * DAY,
         Removable.RECEIPTS: NOW - 3 * DAY,
         Removable.SESSIONS: NOW - 4 * DAY,
     }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.management.ports import Usage
+from keywright.service.management.ports import Counted, Usage
 from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore
@@ -25,12 +25,13 @@ ALICE = Principal(
 )
 
 
-class Counted(FakeStore):
+class CountingStore(FakeStore):
     """Has hourly counts of one key of one organization, and records each call: `since`, and whether it is by day."""
 
-    def __init__(self, hours: dict[datetime, int]) -> None:
+    def __init__(self, hours: dict[datetime, int], refused: dict[datetime, int] | None = None) -> None:
         super().__init__()
         self.hours = hours
+        self.refused = refused or {}
         self.asked: list[tuple[datetime, bool]] = []
 
     async def usage(
@@ -39,14 +40,16 @@ class Counted(FakeStore):
         self.asked.append((since, by_day))
         if (org_id, key_id) != (ALICE.organization.id, KEY):
             return None
-        counts = _by_day(self.hours) if by_day else self.hours
-        return Usage(last_used_at=NOW, counts=counts, sources=[], secrets=[])
+        counts, refused = (_by_day(self.hours), _by_day(self.refused)) if by_day else (self.hours, self.refused)
+        by_code = {moment: {"revoked": count} for moment, count in refused.items()}
+        return Usage(last_used_at=NOW, counts=counts, sources=[], secrets=[], refused=by_code)
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, int]]:
+    ) -> dict[UUID, dict[datetime, Counted]]:
         self.asked.append((since, True))
-        return {KEY: _by_day(self.hours)} if KEY in key_ids else {}
+        days = {day: Counted(count, {"revoked": 1}) for day, count in _by_day(self.hours).items()}
+        return {KEY: days} if KEY in key_ids else {}
 
 
 def _by_day(hours: dict[datetime, int]) -> dict[datetime, int]:
@@ -66,18 +69,18 @@ def at(day: int, hour: int) -> datetime:
 
 async def test_hours_of_one_key() -> None:
     """A report by the hour has the last 24, empty ones included, the current one last."""
-    store = Counted({at(23, 12): 3, at(22, 13): 1, at(22, 12): 9})
+    store = CountingStore({at(23, 12): 3, at(22, 13): 1, at(22, 12): 9})
     report = await reports(store).of_key(ALICE, KEY, HOUR, None)
     assert report is not None
     assert len(report.counts) == 24
-    assert (report.counts[0], report.counts[-1]) == (Count(at(22, 13), 1), Count(at(23, 12), 3))
+    assert (report.counts[0], report.counts[-1]) == (Count(at(22, 13), 1, {}), Count(at(23, 12), 3, {}))
     assert sum(count.count for count in report.counts) == 4
     assert report.usage.last_used_at == NOW
 
 
 async def test_days_of_one_key() -> None:
     """A report by the day has the last 7 in UTC, each with the uses of all of its hours."""
-    store = Counted({at(23, 0): 3, at(23, 12): 4, at(17, 23): 1})
+    store = CountingStore({at(23, 0): 3, at(23, 12): 4, at(17, 23): 1})
     report = await reports(store).of_key(ALICE, KEY, DAY, None)
     assert report is not None
     assert [count.count for count in report.counts] == [1, 0, 0, 0, 0, 0, 7]
@@ -85,9 +88,21 @@ async def test_days_of_one_key() -> None:
 
 
 @pytest.mark.parametrize("period", [HOUR, DAY])
+async def test_refusals_of_one_key(period: timedelta) -> None:
+    """Each period has its refusals by code, one without uses as well; they are no uses."""
+    store = CountingStore({at(23, 12): 3}, {at(23, 12): 2, at(23, 11): 5, at(17, 12): 1})
+    report = await reports(store).of_key(ALICE, KEY, period, NOW - 2 * period)
+    assert report is not None
+    *_, before, last = report.counts
+    hourly = period == HOUR
+    assert last == Count(at(23, 12) if hourly else at(23, 0), 3, {"revoked": 2 if hourly else 7})
+    assert (before.count, before.refused) == (0, {"revoked": 5} if hourly else {})
+
+
+@pytest.mark.parametrize("period", [HOUR, DAY])
 async def test_a_report_reaches_back_so_far(period: timedelta) -> None:
     """A report with an early beginning is cut to the longest of its period: the store gives 401 counts at most."""
-    store = Counted({})
+    store = CountingStore({})
     report = await reports(store).of_key(ALICE, KEY, period, NOW - 2 * LONGEST[period])
     assert report is not None
     assert len(report.counts) == LONGEST[period] // period + 1
@@ -100,20 +115,26 @@ async def test_a_report_reaches_back_so_far(period: timedelta) -> None:
 
 async def test_a_key_that_is_not_there() -> None:
     """Of a key that the organization has not, there is no report."""
-    assert await reports(Counted({})).of_key(ALICE, OTHER, DAY, None) is None
+    assert await reports(CountingStore({})).of_key(ALICE, OTHER, DAY, None) is None
 
 
 async def test_the_last_days_of_many_keys() -> None:
     """The last days of every key are read in one call, those of a key without uses as well."""
-    store = Counted({at(22, 5): 2})
+    store = CountingStore({at(22, 5): 2})
     days = await reports(store).last_days(ALICE, [KEY, OTHER])
     assert [count.count for count in days[KEY]] == [0, 0, 0, 0, 0, 2, 0]
-    assert [count.count for count in days[OTHER]] == [0] * 7
+    assert [count.refused for count in days[KEY]] == [{}, {}, {}, {}, {}, {"revoked": 1}, {}]
+    assert days[OTHER] == [Count(at(17 + n, 0), 0, {}) for n in range(7)]
     assert store.asked == [(at(17, 0), True)]
 
 
 def test_periods_begin_in_utc() -> None:
     """A period begins with an hour or a day in UTC, whatever the zone of the moments."""
     elsewhere = timezone(timedelta(hours=5, minutes=30))
-    counts = counts_of({at(22, 23): 1, at(23, 0): 2}, at(23, 0).astimezone(elsewhere), at(23, 1), DAY)
-    assert counts == [Count(at(23, 0), 2)]
+    stored = {
+        at(22, 23): Counted(1, {}),
+        at(23, 0): Counted(2, {"revoked": 1}),
+        at(23, 1): Counted(0, {"expired": 4, "revoked": 2}),
+    }
+    counts = counts_of(stored, at(23, 0).astimezone(elsewhere), at(23, 1), DAY)
+    assert counts == [Count(at(23, 0), 2, {"expired": 4, "revoked": 3})]

@@ -23,6 +23,7 @@ from keywright.client.verifier._event_stream import EventStream, StreamEvent
 from keywright.keys.addresses import network_of
 from keywright.keys.pair import parse_credential
 from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
+from keywright.keys.verdict import Code
 
 MOST_LOOK_UPS = 64
 """The number of concurrent look-ups; others wait."""
@@ -194,11 +195,17 @@ class ServiceCalls:
         """
         Report usage, at most `MOST_IN_A_REPORT` records; see `error_of` for errors.
 
+        A service of an earlier version refuses a report with refusals as a whole: it gets the uses alone.
+
         *batch* numbers the reports of the session, from 1. The service counts the same number once, so a report may be
         repeated when its answer was lost, with the same records and before any newer one.
         """
-        body = {"session": str(session), "batch": batch, "usage": list(map(_shown, records))}
-        _expect_done(await self._post(_USAGE, body))
+        head = {"session": str(session), "batch": batch}
+        response = await self._post(_USAGE, {**head, "usage": list(map(_shown, records))})
+        uses = [record for record in records if record.source.code is Code.VALID]
+        if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY and len(uses) < len(records):
+            response = await self._post(_USAGE, {**head, "usage": list(map(_shown, uses))})
+        _expect_done(response)
 
     async def connected(self) -> None:
         """Wait until no connection is being made, so that tasks can be cancelled; takes a bounded time."""
@@ -262,6 +269,7 @@ def _shown(record: UsageRecord) -> dict[str, Any]:
         "first_seen": _iso(record.first),
         "last_seen": _iso(record.last),
         "count": record.uses,
+        **({} if record.source.code is Code.VALID else {"code": record.source.code}),
     }
 
 

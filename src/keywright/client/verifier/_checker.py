@@ -170,7 +170,8 @@ class LocalChecker:
                 address, now = packed(client_ip), now + self._epoch
                 told = not with_metadata or known.facts.metadata is not None
                 if told and passes(known, scopes, environment, address, now):
-                    self._note(presented, address, user_agent, now)
+                    if cost:
+                        self._note(presented, address, user_agent, now)
                     return known.verdict
         return self._decide_in_full(
             UncachedRequest(
@@ -310,11 +311,22 @@ class LocalChecker:
             decision = self._rate_limiter.acquire(facts.id, facts.rate_limits, self.clock(), request.cost)
             if not decision.allowed:
                 code = Code.RATE_LIMITED
+        if request.cost:
+            self._add_up(request, code, now)
         if code is _VALID:
-            self._note(request.digest, packed(request.client_ip), request.user_agent, now)
             return Verdict(_VALID, KeyInfo(facts), stale, None, decision.states)
         explanation = explain(code, facts, request.requirements) if request.explain else None
         return Verdict(code, KeyInfo(facts), stale, explanation, decision.states, decision.retry_after)
+
+    def _add_up(self, request: UncachedRequest, code: Code, now: float) -> None:
+        """Count a use or a refusal."""
+        address, agent = packed(request.client_ip), request.user_agent
+        if code is _VALID:
+            self._note(request.digest, address, agent, now)
+            return
+        with self._using:
+            caller = "", agent_family(agent)
+            self._usage.note_refusal(_UNKNOWN_ID, request.digest, network_number(address), caller, code, now)
 
     def _note(self, digest: bytes, address: int, user_agent: str | None, now: float) -> None:
         """Count a use."""

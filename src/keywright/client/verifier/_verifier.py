@@ -127,7 +127,8 @@ class InProcessVerifier:
                 recent sources name its /24 or /48.
             user_agent: The request's header of that name; the key's recent sources name its family.
             explain: Whether to explain a refusal: which rule, and what would pass.
-            cost: How many units of the key's rate limits the request takes, 0 to 1000000; nothing for 0.
+            cost: How many units of the key's rate limits the request takes, 0 to 1000000. 0 only looks: it takes
+                nothing, and counts neither as a use nor as a refusal.
             metadata: Whether the key of the verdict needs its metadata. Up to 512 characters of it are cached; longer
                 metadata is read from the service each time.
 

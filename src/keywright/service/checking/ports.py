@@ -12,7 +12,7 @@ from uuid import UUID
 
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 
 
 class Seconds(Protocol):
@@ -24,10 +24,11 @@ class Seconds(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourlyUsage:
     """
-    The uses of one secret in one hour from one source, through one verifier.
+    The uses of one secret in one hour from one source, through one verifier; or its refusals with one `code`.
 
-    `hour` is the beginning of the hour, in UTC. `network` is a /24 or /48 in CIDR form, None where the address is not
-    known. `agent` is the family of the user agent, such as `python-httpx`, None where there is none.
+    `code` is `valid` for uses, and never `not_found`. `hour` is the beginning of the hour, in UTC. `network` is a /24
+    or /48 in CIDR form, None where the address is not known. `agent` is the family of the user agent, such as
+    `python-httpx`, None where there is none.
     """
 
     key_id: UUID
@@ -39,6 +40,7 @@ class HourlyUsage:
     first_seen: datetime
     last_seen: datetime
     count: int
+    code: Code = Code.VALID
 
 
 class UsageBatch(NamedTuple):
@@ -116,10 +118,11 @@ class CheckingStore(KeyStore, Protocol):
     async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """
         Add uses up: hourly counts, sources (a secret's latest 50 are kept), and the first and last use of the secret.
+        Add refusals up apart from them: hourly counts by code, and sources (another latest 50).
 
-        `last_used_at` only ever becomes later, and `first_used_at` earlier. Writes nothing but these and the number of
-        the batch, and nothing at all where *usage* is empty; a key that is unknown by now is passed over. *usage* may
-        be read several times, and in any thread.
+        `last_used_at` only ever becomes later, and `first_used_at` earlier; refusals change neither. Writes nothing but
+        these and the number of the batch, and nothing at all where *usage* is empty; a key that is unknown by now is
+        passed over. *usage* may be read several times, and in any thread.
 
         A batch that was written before is not written again. Whether it was is decided in the transaction that adds up,
         so a batch may be repeated when its result is not known, also while its first transaction still runs. The

@@ -77,6 +77,7 @@ def _stored(record: UsageRecord) -> HourlyUsage:
         first_seen=first,
         last_seen=first if record.last == record.first else _time(record.last),
         count=record.uses,
+        code=source.code,
     )
 
 

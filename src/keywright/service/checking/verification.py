@@ -3,6 +3,8 @@ The use case of checking: from a presented text to a verdict, mostly from memory
 
 One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
 usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
+A use, and a refusal of a key whose secret was right, is added up unless the request costs nothing; a key that is hidden
+from the caller has neither.
 `Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
 """
 
@@ -143,7 +145,7 @@ class Checker:
 
     Args:
         verification: Gives the verdict up to the rate limits.
-        usage: The usage book of accepted uses.
+        usage: The usage book.
         failures: The failure limit.
         limiter: The rate limiter.
         counters: For each code a function that adds to the number of verdicts.
@@ -171,7 +173,7 @@ class Checker:
         self._cached = verification.get_fresh
         self._failures = failures
         self._acquire_now, self._acquire = limiter.acquire_now, limiter.acquire
-        self._note = usage.note
+        self._note, self._note_refusal = usage.note, usage.note_refusal
         self.verifier_number, self.caller_of = usage.verifier_number, usage.caller_of
         """Give the number of a caller for `accept`: see `UsageBook`."""
         self._counters, self._count_valid = counters, counters[_VALID]
@@ -198,7 +200,7 @@ class Checker:
         verdict = self._take_now(visible_to(caller, found), cost)
         if verdict is None:
             return None
-        self._conclude(caller, verdict, required, agent)
+        self._conclude(caller, verdict, required, cost, agent)
         return verdict
 
     def accept(
@@ -224,7 +226,7 @@ class Checker:
             presented: The digest of the presented text.
             scopes: What the request requires, as `environment`; None for any.
             address: Of `addresses.packed`.
-            cost: How many units of the key's limits it takes.
+            cost: How many units of the key's limits it takes; 0 is no use.
             org_id: The only organization whose keys the caller may check; None for a verifier.
             caller: Of `verifier_number`, or the arguments of `caller_of`, which is called for an accepted key only.
             at: A reading of `monotonic`; `now` is one of `clock`.
@@ -238,8 +240,9 @@ class Checker:
         decision = self._acquire_now(facts.id, facts.rate_limits, cost) if facts.rate_limits else None
         if facts.rate_limits and (decision is None or not decision.allowed):
             return None
-        number = self.caller_of(*caller) if isinstance(caller, tuple) else caller
-        self._note(facts.id, presented, network_number(address), number, now)
+        if cost:
+            number = self.caller_of(*caller) if isinstance(caller, tuple) else caller
+            self._note(facts.id, presented, network_number(address), number, now)
         self._count_one()
         return facts, decision
 
@@ -260,13 +263,13 @@ class Checker:
         metadata: bool = False,
     ) -> KeyVerdict:
         """
-        Check a key: decide, take *cost* of its rate limits, add up the use, count the verdict.
+        Check a key: decide, take *cost* of its rate limits, add up the use or the refusal, count the verdict.
 
         Args:
             caller: The caller; with `org_id` the keys of other organizations are `not_found`.
             text: The presented text: anything at all.
             required: What the request requires; the failure limit applies to the network of its address.
-            cost: How many units of the key's limits the request takes.
+            cost: How many units of the key's limits the request takes; 0 only looks: nothing is added up.
             agent: The family of the customer's user agent.
             metadata: Whether the facts have to contain the metadata; long ones are read from the database.
 
@@ -285,7 +288,7 @@ class Checker:
             # The key is valid and visible; only the rate-limit decision is missing.
             facts = cast("KeyFacts", found.facts)
             verdict = limited(found, await self._acquire(facts.id, facts.rate_limits, cost))
-        self._conclude(caller, verdict, required, agent)
+        self._conclude(caller, verdict, required, cost, agent)
         return verdict
 
     def look_up(self, caller: Caller, text: str, address: str | None) -> Waiter | None:
@@ -336,7 +339,11 @@ class Checker:
         verdict = visible_to(caller, found)
         if metadata:
             verdict = await self.verification.with_metadata(verdict, caller.share)
-        self._count(caller, verdict, required)
+        if verdict.facts is None:
+            self._count(caller, verdict, required)
+        elif verdict.code is not _VALID:
+            # The verifier decides by these facts, and reports its verdict.
+            self._on_refused(caller, verdict.code, network_of(required.client_ip))
         return verdict
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
@@ -358,17 +365,23 @@ class Checker:
             return None if decision is None else limited(verdict, decision)
         return verdict
 
-    def _conclude(self, caller: Caller, verdict: KeyVerdict, required: Requirements, agent: str | None) -> None:
-        """Add up the use of a valid key, and count the verdict."""
+    def _conclude(
+        self, caller: Caller, verdict: KeyVerdict, required: Requirements, cost: int, agent: str | None
+    ) -> None:
+        """Add up the use or the refusal of a key whose secret was right, and count the verdict."""
         facts, presented = verdict.facts, verdict.digest
-        if verdict.code is _VALID and facts is not None and presented is not None:
-            if agent is None and caller.verifier is not None:
-                number = self.verifier_number(caller.name)
+        if cost and facts is not None and presented is not None:
+            network, now = network_number(packed(required.client_ip)), self.clock()
+            if verdict.code is _VALID:
+                self._note(facts.id, presented, network, self._number_of(caller, agent), now)
             else:
-                number = self.caller_of(caller.name, agent)
-            network = network_number(packed(required.client_ip))
-            self._note(facts.id, presented, network, number, self.clock())
+                self._note_refusal(facts.id, presented, network, (caller.name, agent), verdict.code, now)
         self._count(caller, verdict, required)
+
+    def _number_of(self, caller: Caller, agent: str | None) -> int:
+        if agent is None and caller.verifier is not None:
+            return self.verifier_number(caller.name)
+        return self.caller_of(caller.name, agent)
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
         if verdict.code is not _VALID:

@@ -4,8 +4,8 @@ The ports of management to its store. An adapter promises every sentence written
 tests/storage/contract.py holds the promises of `Store` as tests; they run on every store.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -182,14 +182,29 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedSource(Source):
+    """A network and user agent from which a secret was refused recently, with the code of the verdict."""
+
+    code: str
+
+
+class Counted(NamedTuple):
+    """The accepted uses of a key in some time, and its refusals by code."""
+
+    uses: int
+    refused: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """
-    The usage of a key: accepted uses by hour or day, and a page of its secrets, newest first.
+    The usage of a key: accepted uses and refusals by hour or day, and a page of its secrets, newest first.
 
-    `counts` has an hour or day by its beginning, in UTC; those without uses are left out.
+    `counts` has an hour or day by its beginning, in UTC; those without uses are left out. `refused` has refusals in the
+    same way, by code.
 
-    `sources` are the recent ones of these secrets, latest first. `next` is the id of the last secret, below which the
-    following page begins; None on the last page.
+    `sources` and `refusals` are the recent ones of these secrets, latest first. `next` is the id of the last secret,
+    below which the following page begins; None on the last page.
     """
 
     last_used_at: datetime | None
@@ -197,6 +212,8 @@ class Usage:
     sources: list[Source]
     secrets: list[Secret]
     next: UUID | None = None
+    refused: dict[datetime, dict[str, int]] = field(default_factory=dict)
+    refusals: list[RefusedSource] = field(default_factory=list)
 
 
 class UsageStore(Protocol):
@@ -222,9 +239,9 @@ class UsageStore(Protocol):
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, int]]:
+    ) -> dict[UUID, dict[datetime, Counted]]:
         """
-        Give accepted uses since *since* by key and day in UTC; keys and days without uses are left out.
+        Give accepted uses and refusals since *since* by key and day in UTC; keys and days without either are left out.
 
         A day is named by its beginning.
         """

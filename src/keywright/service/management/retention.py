@@ -23,6 +23,8 @@ REPORTERS_KEPT: Final = timedelta(days=7)
 PREVIEWS_KEPT: Final = timedelta(days=1)
 """How long a preview of a revocation of many keys is kept that was never started."""
 
+VERDICTS_KEPT: Final = timedelta(days=90)
+
 EVENTS_IN_A_STEP: Final = 100
 """The most events in one step: they are read and verified before."""
 
@@ -52,7 +54,10 @@ class Retention:
             Removable.REPORTERS: REPORTERS_KEPT,
             Removable.USAGE: self.usage,
             Removable.SOURCES: self.sources,
+            Removable.REFUSALS: self.usage,
+            Removable.REFUSED_SOURCES: self.sources,
             Removable.RECEIPTS: self.receipts,
+            Removable.VERDICTS: VERDICTS_KEPT,
             Removable.PREVIEWS: PREVIEWS_KEPT,
             Removable.BULK_REVOCATIONS: self.receipts,
             Removable.SESSIONS: self.sessions,

@@ -40,10 +40,16 @@ class Removable(Enum):
     """Uses by hour, by the beginning of the hour."""
     SOURCES = auto()
     """Sources of secrets, by the last use from them."""
+    REFUSALS = auto()
+    """Refusals by hour, by the beginning of the hour."""
+    REFUSED_SOURCES = auto()
+    """Sources of refusals, by the last one from them."""
     RECEIPTS = auto()
     """Changes and their acknowledgements, by the writing of the change. The newest of the old changes stay."""
     SESSIONS = auto()
     """Sessions, by the last moment at which they could use their caches."""
+    VERDICTS = auto()
+    """Verdicts by hour, by the beginning of the hour."""
     PREVIEWS = auto()
     """Revocations of many keys that were never started, by their preview."""
     BULK_REVOCATIONS = auto()

@@ -1,12 +1,13 @@
-"""Reports on the usage of keys: accepted uses by hour or day in UTC, and the recent sources."""
+"""Reports on the usage of keys: accepted uses and refusals by hour or day in UTC, and the recent sources."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from keywright.service.management.ports import SECRETS_PER_PAGE, Usage, UsageStore
+from keywright.service.management.ports import SECRETS_PER_PAGE, Counted, Usage, UsageStore
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 from keywright.service.turns import Turns
@@ -15,17 +16,18 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONGEST = {HOUR: timedelta(days=14), DAY: timedelta(days=400)}
 """The longest report, by its period. It is read in one step, a row for each period."""
 KEYS_IN_A_STEP = 50
-"""For how many keys one step of a list reads the uses."""
+"""For how many keys one step of a list reads the counts."""
 
 _USUAL = {HOUR: 23 * HOUR, DAY: 6 * DAY}
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The accepted uses in one hour or day, which begins at `start`."""
+    """The accepted uses and the refusals, by code, in one hour or day, which begins at `start`."""
 
     start: datetime
     count: int
+    refused: Mapping[str, int]
 
 
 class UsageReport(NamedTuple):
@@ -54,7 +56,7 @@ class UsageReports:
         before: UUID | None = None,
     ) -> UsageReport | None:
         """
-        Report the uses of one key.
+        Report the uses and refusals of one key.
 
         Args:
             period: `HOUR` or `DAY`.
@@ -73,10 +75,10 @@ class UsageReports:
             usage = await self.store.usage(
                 org_id, key_id, since=start, by_day=period == DAY, limit=limit, before=before
             )
-        return None if usage is None else UsageReport(usage, counts_of(usage.counts, start, now, period))
+        return None if usage is None else UsageReport(usage, counts_of(_hours(usage), start, now, period))
 
     async def last_days(self, principal: Principal, key_ids: Sequence[UUID]) -> dict[UUID, list[Count]]:
-        """Give the uses of each key on each of the last 7 days, today last."""
+        """Give the uses and refusals of each key on each of the last 7 days, today last."""
         now = self.clock()
         start = start_of(now - 6 * DAY, DAY)
         org_id = principal.organization.id
@@ -89,18 +91,26 @@ class UsageReports:
         return days
 
 
-def counts_of(stored: Mapping[datetime, int], since: datetime, now: datetime, period: timedelta) -> list[Count]:
+def _hours(usage: Usage) -> dict[datetime, Counted]:
+    """Give the counts of uses and refusals, hours or days, together."""
+    moments = {*usage.counts, *usage.refused}
+    return {moment: Counted(usage.counts.get(moment, 0), usage.refused.get(moment, {})) for moment in moments}
+
+
+def counts_of(stored: Mapping[datetime, Counted], since: datetime, now: datetime, period: timedelta) -> list[Count]:
     """Add stored counts of hours or days up into periods from *since* to *now*, empty ones included."""
-    totals: dict[datetime, int] = {}
+    uses: dict[datetime, int] = {}
+    refused: dict[datetime, Counter[str]] = {}
     start = start_of(since, period)
     while start <= now:
-        totals[start] = 0
+        uses[start], refused[start] = 0, Counter()
         start += period
-    for moment, count in stored.items():
+    for moment, counted in stored.items():
         within = start_of(moment, period)
-        if within in totals:
-            totals[within] += count
-    return [Count(start, count) for start, count in totals.items()]
+        if within in uses:
+            uses[within] += counted.uses
+            refused[within].update(counted.refused)
+    return [Count(start, count, dict(sorted(refused[start].items()))) for start, count in uses.items()]
 
 
 def start_of(moment: datetime, period: timedelta) -> datetime:

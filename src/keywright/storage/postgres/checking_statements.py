@@ -7,8 +7,16 @@ tables. Arrays come as texts: see `rows`.
 
 from typing import Final
 
+from keywright.keys.verdict import Code
 from keywright.storage.postgres.statements import DIALECT
-from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, HourlyUsageRow, VerifierRow
+from keywright.storage.shared.checking_rows import (
+    DIGEST_BYTES,
+    MOST_SOURCES,
+    REFUSED_SOURCE,
+    SOURCE,
+    HourlyUsageRow,
+    VerifierRow,
+)
 from keywright.storage.shared.readers import FACTS_COLUMNS, IS_KNOWN
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, change_columns
 
@@ -75,11 +83,59 @@ ACKNOWLEDGE: Final = """
 """
 """Values: session, numbers."""
 
-_USE_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint")
+_USE_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint", "text")
 _USE = ", ".join(HourlyUsageRow._fields)
 _TYPED = ", ".join(f"{column}::{type_}" for column, type_ in zip(HourlyUsageRow._fields, _USE_TYPES, strict=True))
 _ARRAYS = ", ".join(f"${n}::text[]" for n, _ in enumerate(HourlyUsageRow._fields, start=1))
 _BATCH = ", ".join(f"${len(HourlyUsageRow._fields) + n}" for n in (1, 2))
+
+
+def _add_sources(table: str, source: str, reported: str) -> str:
+    """
+    Add rows of *reported* to the sources in *table*, and keep the latest of each secret: steps of ADD_USAGE.
+
+    Args:
+        table: The table.
+        source: Its columns that tell sources apart.
+        reported: The step that gives the rows.
+    """
+    return f"""
+        {table}_new AS MATERIALIZED (
+            SELECT secret_id, {source}, min(first_seen) AS first_seen, max(last_seen) AS last_seen, sum(count) AS count
+            FROM {reported} GROUP BY secret_id, {source}
+        ),
+        {table}_ranked AS MATERIALIZED (
+            SELECT secret_id, {source}, max(last_seen) AS last_seen, row_number() OVER (
+                PARTITION BY secret_id ORDER BY max(last_seen) DESC, {source}
+            ) AS place
+            FROM (
+                SELECT secret_id, {source}, last_seen FROM {table}_new
+                UNION ALL
+                SELECT secret_id, {source}, last_seen FROM {table}
+                WHERE secret_id IN (SELECT secret_id FROM {table}_new)
+            ) both_of_them
+            GROUP BY secret_id, {source}
+        ),
+        {table}_dropped AS (
+            DELETE FROM {table} s USING {table}_ranked r
+            WHERE r.place > {MOST_SOURCES} AND s.last_seen = r.last_seen
+                AND (s.secret_id, {_of("s", source)}) = (r.secret_id, {_of("r", source)})
+        ),
+        {table}_added AS (
+            INSERT INTO {table} AS old (secret_id, {source}, first_seen, last_seen, count)
+            SELECT secret_id, {source}, new.first_seen, new.last_seen, new.count
+            FROM {table}_new new JOIN {table}_ranked USING (secret_id, {source}) WHERE place <= {MOST_SOURCES}
+            ORDER BY secret_id, {source}
+            ON CONFLICT (secret_id, {source}) DO UPDATE SET
+                first_seen = least(old.first_seen, excluded.first_seen),
+                last_seen = greatest(old.last_seen, excluded.last_seen), count = old.count + excluded.count
+        )
+    """  # noqa: S608
+
+
+def _of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+
 
 ADD_USAGE: Final = f"""
     WITH unwritten AS (
@@ -100,49 +156,30 @@ ADD_USAGE: Final = f"""
         SELECT reported.*, secret.id AS secret_id FROM reported
         JOIN secret ON secret.secret_digest = reported.digest AND secret.key_id = reported.key_id
     ),
+    uses AS MATERIALIZED (SELECT * FROM seen WHERE code = '{Code.VALID}'),
+    refusals AS MATERIALIZED (SELECT * FROM seen WHERE code <> '{Code.VALID}'),
     used AS (
         UPDATE api_key_secrets s
-        SET first_used_at = least(s.first_used_at, uses.since), last_used_at = greatest(s.last_used_at, uses.until)
+        SET first_used_at = least(s.first_used_at, times.since), last_used_at = greatest(s.last_used_at, times.until)
         FROM (
-            SELECT secret_id, min(first_seen) AS since, max(last_seen) AS until FROM seen GROUP BY secret_id
-        ) uses
-        WHERE s.id = uses.secret_id
-            AND (coalesce(s.first_used_at > uses.since, true) OR coalesce(s.last_used_at < uses.until, true))
+            SELECT secret_id, min(first_seen) AS since, max(last_seen) AS until FROM uses GROUP BY secret_id
+        ) times
+        WHERE s.id = times.secret_id
+            AND (coalesce(s.first_used_at > times.since, true) OR coalesce(s.last_used_at < times.until, true))
     ),
     counted AS (
         INSERT INTO key_hours AS old (key_id, hour, count)
-        SELECT key_id, hour, sum(count) FROM seen GROUP BY key_id, hour ORDER BY key_id, hour
+        SELECT key_id, hour, sum(count) FROM uses GROUP BY key_id, hour ORDER BY key_id, hour
         ON CONFLICT (key_id, hour) DO UPDATE SET count = old.count + excluded.count
     ),
-    new AS MATERIALIZED (
-        SELECT secret_id, network, agent, verifier, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
-            sum(count) AS count
-        FROM seen GROUP BY secret_id, network, agent, verifier
+    counted_refusals AS (
+        INSERT INTO key_refusals AS old (key_id, hour, code, count)
+        SELECT key_id, hour, code, sum(count) FROM refusals GROUP BY key_id, hour, code ORDER BY key_id, hour, code
+        ON CONFLICT (key_id, hour, code) DO UPDATE SET count = old.count + excluded.count
     ),
-    ranked AS MATERIALIZED (
-        SELECT secret_id, network, agent, verifier, max(last_seen) AS last_seen, row_number() OVER (
-            PARTITION BY secret_id ORDER BY max(last_seen) DESC, network, agent, verifier
-        ) AS place
-        FROM (
-            SELECT secret_id, network, agent, verifier, last_seen FROM new
-            UNION ALL
-            SELECT secret_id, network, agent, verifier, last_seen FROM secret_sources
-            WHERE secret_id IN (SELECT secret_id FROM new)
-        ) both_of_them
-        GROUP BY secret_id, network, agent, verifier
-    ),
-    dropped AS (
-        DELETE FROM secret_sources s USING ranked r
-        WHERE r.place > {MOST_SOURCES} AND s.last_seen = r.last_seen
-            AND (s.secret_id, s.network, s.agent, s.verifier) = (r.secret_id, r.network, r.agent, r.verifier)
-    )
-    INSERT INTO secret_sources AS old (secret_id, network, agent, verifier, first_seen, last_seen, count)
-    SELECT secret_id, network, agent, verifier, new.first_seen, new.last_seen, new.count
-    FROM new JOIN ranked USING (secret_id, network, agent, verifier) WHERE place <= {MOST_SOURCES}
-    ORDER BY secret_id, network, agent, verifier
-    ON CONFLICT (secret_id, network, agent, verifier) DO UPDATE SET
-        first_seen = least(old.first_seen, excluded.first_seen),
-        last_seen = greatest(old.last_seen, excluded.last_seen), count = old.count + excluded.count
+    {_add_sources("secret_sources", SOURCE, "uses")},
+    {_add_sources("secret_refusals", REFUSED_SOURCE, "refusals")}
+    SELECT 1 FROM unwritten
 """  # noqa: S608
 """
 Values: an array for each of `HourlyUsageRow`, the reporter, the number of the batch.
@@ -156,11 +193,18 @@ waits for no report while it has the lock.
 DAILY_COUNTS: Final = """
     SELECT found.* FROM unnest($2::text[]) AS asked (id)
     CROSS JOIN LATERAL (
-        SELECT h.key_id, date_trunc('day', h.hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS day,
-            sum(h.count)::bigint AS count
-        FROM api_keys k JOIN key_hours h ON h.key_id = k.id AND h.hour >= $3
-        WHERE k.id = asked.id::uuid AND k.org_id = $1 AND k.deleted_at IS NULL
-        GROUP BY 1, 2
+        SELECT key_id, date_trunc('day', hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS day,
+            code, sum(count)::bigint AS count
+        FROM (
+            SELECT h.key_id, h.hour, NULL AS code, h.count
+            FROM api_keys k JOIN key_hours h ON h.key_id = k.id AND h.hour >= $3
+            WHERE k.id = asked.id::uuid AND k.org_id = $1 AND k.deleted_at IS NULL
+            UNION ALL
+            SELECT h.key_id, h.hour, h.code, h.count
+            FROM api_keys k JOIN key_refusals h ON h.key_id = k.id AND h.hour >= $3
+            WHERE k.id = asked.id::uuid AND k.org_id = $1 AND k.deleted_at IS NULL
+        ) counted
+        GROUP BY 1, 2, 3
     ) found
     ORDER BY found.day
 """

@@ -1,6 +1,6 @@
 """The rows of changes, verifiers, their sessions and usage, for both engines; see `rows` and `readers`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -9,7 +9,7 @@ from uuid import UUID
 from keywright.keys.record import Secret
 from keywright.service.change_feed import Change
 from keywright.service.checking.ports import HourlyUsage
-from keywright.service.management.ports import Source, Usage
+from keywright.service.management.ports import Counted, RefusedSource, Source, Usage
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared.readers import Decoding, KeyReader, column_names
@@ -17,7 +17,12 @@ from keywright.storage.shared.rows import Encoding, refuse_unstorable
 
 DIGEST_BYTES: Final = 32
 MOST_SOURCES: Final = 50
-"""How many sources of a secret are kept, and of a key are given."""
+"""How many sources of a secret are kept, and of a key are given: of its uses, and again of its refusals."""
+
+SOURCE: Final = "network, agent, verifier"
+"""The columns that tell the sources of a secret's uses apart."""
+REFUSED_SOURCE: Final = f"code, {SOURCE}"
+"""Those that tell the sources of its refusals apart."""
 
 
 class VerifierRow(NamedTuple):
@@ -55,7 +60,7 @@ class ReceiptRow(NamedTuple):
 
 
 class HourlyUsageRow(NamedTuple):
-    """Uses of one secret in one hour from one source."""
+    """Uses of one secret in one hour from one source, or its refusals with one code."""
 
     key_id: Any
     digest: Any
@@ -66,6 +71,7 @@ class HourlyUsageRow(NamedTuple):
     first_seen: Any
     last_seen: Any
     count: Any
+    code: str
 
 
 class UsageRow(NamedTuple):
@@ -73,11 +79,12 @@ class UsageRow(NamedTuple):
     A part of the usage of a key: its last use, one of its secrets, one hour, or one source.
 
     `secret_id` is None for an hour and for the last use. An hour has `first_seen`, its beginning, and `count`; the last
-    use has `last_seen`, which is None for an unused key. The columns from `public_key`
-    on are those of a secret, and only a row of a secret has them.
+    use has `last_seen`, which is None for an unused key. An hour or source of refusals has their `code`. The columns
+    from `public_key` on are those of a secret, and only a row of a secret has them.
     """
 
     secret_id: Any
+    code: str | None
     network: Any
     agent: Any
     verifier: Any
@@ -173,6 +180,7 @@ def hourly_usage_rows(uses: Iterable[HourlyUsage], encoding: Encoding) -> list[H
             first_seen=encoding.time(use.first_seen),
             last_seen=encoding.time(use.last_seen),
             count=encoding.number(use.count),
+            code=use.code.value,
         )
         for use in uses
     ]
@@ -188,22 +196,31 @@ def usage(decoding: Decoding, keys: KeyReader, rows: Sequence[UsageRow], limit: 
     newest_first = sorted((row for row in rows if row.public_key is not None), key=_end_of_secret, reverse=True)
     page = newest_first[:limit]
     secrets = {row.secret_id: keys.secret(*_secret_columns(row), environment=row.environment) for row in page}
-    sources = [
-        _source(decoding, row, secrets[row.secret_id])
-        for row in rows
-        if row.public_key is None and row.secret_id in secrets
-    ]
-    counts = [(decoding.time(row.first_seen), row.count) for row in rows if _is_count(row)]
+    seen = [row for row in rows if row.public_key is None and row.secret_id in secrets]
+    seen.sort(key=lambda row: row.last_seen, reverse=True)
+    uses = [row for row in seen if row.code is None][:MOST_SOURCES]
+    refused = [row for row in seen if row.code is not None][:MOST_SOURCES]
+    hours = sorted((row for row in rows if _is_hour(row)), key=lambda row: row.first_seen)
     return Usage(
         last_used_at=next((decoding.time(row.last_seen) for row in rows if _is_last_use(row)), None),
-        counts=dict(sorted(counts)),
-        sources=sorted(sources, key=lambda source: source.last_seen, reverse=True)[:MOST_SOURCES],
+        counts={decoding.time(row.first_seen): row.count for row in hours if row.code is None},
+        sources=[Source(**_source(decoding, row, secrets)) for row in uses],
         secrets=list(secrets.values()),
         next=decoding.id(page[-1].secret_id) if len(newest_first) > limit else None,
+        refused=_by_code(decoding, hours),
+        refusals=[RefusedSource(**_source(decoding, row, secrets), code=row.code or "") for row in refused],
     )
 
 
-def _is_count(row: UsageRow) -> bool:
+def _by_code(decoding: Decoding, hours: Iterable[UsageRow]) -> dict[datetime, dict[str, int]]:
+    refused: dict[datetime, dict[str, int]] = {}
+    for row in hours:
+        if row.code is not None:
+            refused.setdefault(decoding.time(row.first_seen), {})[row.code] = row.count
+    return refused
+
+
+def _is_hour(row: UsageRow) -> bool:
     return row.secret_id is None and row.first_seen is not None
 
 
@@ -215,24 +232,27 @@ def _end_of_secret(row: UsageRow) -> tuple[Any, ...]:
     return (True,) if row.retires_at is None else (False, row.retires_at, row.secret_id)
 
 
-def _source(decoding: Decoding, row: UsageRow, secret: Secret) -> Source:
-    return Source(
-        public_key=secret.public_key.text,
-        network=row.network or None,
-        agent=row.agent or None,
-        verifier=row.verifier,
-        first_seen=decoding.time(row.first_seen),
-        last_seen=decoding.time(row.last_seen),
-        count=row.count,
-    )
+def _source(decoding: Decoding, row: UsageRow, secrets: Mapping[Any, Secret]) -> dict[str, Any]:
+    """Give the members of a `Source`."""
+    return {
+        "public_key": secrets[row.secret_id].public_key.text,
+        "network": row.network or None,
+        "agent": row.agent or None,
+        "verifier": row.verifier,
+        "first_seen": decoding.time(row.first_seen),
+        "last_seen": decoding.time(row.last_seen),
+        "count": row.count,
+    }
 
 
-def days_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, int]]:
-    """Read rows of a key, a day and a count."""
-    counts: dict[UUID, dict[datetime, int]] = {}
-    for key_id, day, count in rows:
-        counts.setdefault(decoding.id(key_id), {})[decoding.time(day)] = count
-    return counts
+def days_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, Counted]]:
+    """Read rows of a key, a day, a code, which is None for uses, and a count."""
+    days: dict[UUID, dict[datetime, Counted]] = {}
+    for key_id, day, code, count in rows:
+        of_key, at = days.setdefault(decoding.id(key_id), {}), decoding.time(day)
+        known = of_key.get(at, Counted(0, {}))
+        of_key[at] = known._replace(uses=count) if code is None else Counted(known.uses, {**known.refused, code: count})
+    return days
 
 
 def _time(decoding: Decoding, value: Any) -> datetime | None:

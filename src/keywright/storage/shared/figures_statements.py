@@ -126,22 +126,34 @@ def top(dialect: Dialect) -> str:
             SELECT hour, key_id, count FROM key_hours WHERE hour >= $1
             ORDER BY hour DESC, key_id DESC LIMIT {MOST_HOURS_READ}
         ),
+        refused AS MATERIALIZED (
+            SELECT hour, key_id, count FROM key_refusals WHERE hour >= $1
+            ORDER BY hour DESC, key_id DESC LIMIT {MOST_HOURS_READ}
+        ),
         used AS MATERIALIZED (
-            SELECT key_id, CAST(sum(count) AS bigint) AS uses, 0 AS refusals FROM counted GROUP BY key_id
+            SELECT key_id, CAST(sum(uses) AS bigint) AS uses, CAST(sum(refusals) AS bigint) AS refusals FROM (
+                SELECT key_id, count AS uses, 0 AS refusals FROM counted
+                UNION ALL SELECT key_id, 0, count FROM refused
+            ) both_of_them GROUP BY key_id
         ),
         owned AS MATERIALIZED (
             SELECT k.org_id, CAST(sum(used.uses) AS bigint) AS uses, CAST(sum(used.refusals) AS bigint) AS refusals
             FROM used JOIN api_keys k ON k.id = used.key_id GROUP BY k.org_id
         ),
         keys AS (SELECT * FROM used WHERE uses > 0 ORDER BY uses DESC, key_id LIMIT $2),
+        refused_keys AS (SELECT * FROM used WHERE refusals > 0 ORDER BY refusals DESC, key_id LIMIT $2),
         organizations_used AS (SELECT * FROM owned ORDER BY uses DESC, org_id LIMIT $2)
         SELECT 'key' AS kind, {shown.format("keys")} FROM keys {named.format("keys")}
+        UNION ALL
+        SELECT 'refused', {shown.format("refused_keys")} FROM refused_keys {named.format("refused_keys")}
         UNION ALL
         SELECT 'organization', {no_id}, {no_name}, o.id, o.external_id, a.uses, a.refusals, CAST(NULL AS timestamptz)
         FROM organizations_used a JOIN organizations o ON o.id = a.org_id
         UNION ALL
-        SELECT 'cut', {no_id}, {no_name}, {no_id}, {no_name}, 0, 0, min(hour)
-        FROM counted HAVING count(*) = {MOST_HOURS_READ}
+        SELECT 'cut', {no_id}, {no_name}, {no_id}, {no_name}, 0, 0, max(hour) FROM (
+            SELECT min(hour) AS hour FROM counted HAVING count(*) = {MOST_HOURS_READ}
+            UNION ALL SELECT min(hour) FROM refused HAVING count(*) = {MOST_HOURS_READ}
+        ) cut HAVING max(hour) IS NOT NULL
     """  # noqa: S608
 
 
@@ -152,17 +164,19 @@ def revocation_delays(dialect: Dialect) -> str:
     First comes a row with the number of revocations, when the report begins, and the time of the database's clock.
     """
     delay = dialect.milliseconds("a.acknowledged_at - ended.noted_at")
-    since = f"{dialect.now} - {dialect.seconds('$1')}"
     return f"""
-        WITH examined AS MATERIALIZED (
-            SELECT seq, type, noted_at FROM changes WHERE noted_at >= {since}
+        WITH clock AS MATERIALIZED (SELECT {dialect.now} AS at),
+        examined AS MATERIALIZED (
+            SELECT seq, type, noted_at FROM changes
+            WHERE noted_at >= (SELECT at - {dialect.seconds("$1")} FROM clock)
             ORDER BY noted_at DESC, seq DESC LIMIT {MOST_CHANGES_READ}
         ),
         ended AS MATERIALIZED (SELECT seq, noted_at FROM examined WHERE type IN ({ENDS})),
         delays AS (SELECT {delay} AS ms FROM ended JOIN acknowledgements a ON a.seq = ended.seq)
         SELECT 0 AS place, CAST(NULL AS bigint) AS ms, (SELECT count(*) FROM ended) AS number, CASE
             WHEN (SELECT count(*) FROM examined) = {MOST_CHANGES_READ} THEN (SELECT min(noted_at) FROM examined)
-            ELSE {since} END AS since, {dialect.now} AS at
+            ELSE at - {dialect.seconds("$1")} END AS since, at
+        FROM clock
         UNION ALL
         SELECT 1, ms, count(*), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz) FROM delays GROUP BY ms
         ORDER BY place

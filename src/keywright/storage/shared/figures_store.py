@@ -4,6 +4,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,8 @@ from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.rows import Row
 from keywright.storage.shared.statements import Dialect
 from keywright.storage.shared.store import FIRST_ID
+
+_uses, _refusals = attrgetter("uses"), attrgetter("refusals")
 
 
 class SharedFiguresStore(SharedOperatorStore):
@@ -83,9 +86,9 @@ class SharedFiguresStore(SharedOperatorStore):
             since = self._decoding.time(hour) + timedelta(hours=1)
         return Top(
             since,
-            [self._used_key(*row) for row in kinds.get("key", ())],
-            [self._used_organization(*row) for row in kinds.get("organization", ())],
-            [self._used_key(*row) for row in kinds.get("refused", ())],
+            sorted((self._used_key(*row) for row in kinds.get("key", ())), key=_uses, reverse=True),
+            sorted((self._used_organization(*row) for row in kinds.get("organization", ())), key=_uses, reverse=True),
+            sorted((self._used_key(*row) for row in kinds.get("refused", ())), key=_refusals, reverse=True),
         )
 
     def _used_key(

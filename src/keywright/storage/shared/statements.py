@@ -11,11 +11,10 @@ from typing import Final
 from keywright.keys.verdict import NO_METADATA
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.management.audit_log import EventType
-from keywright.service.management.ports import SECRETS_PER_PAGE
 from keywright.service.management.task_ports import Removable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
-from keywright.storage.shared.checking_rows import MOST_SOURCES, SessionRow, VerifierRow
+from keywright.storage.shared.checking_rows import SessionRow, VerifierRow
 from keywright.storage.shared.readers import Decoding
 
 ENDS: Final = f"'{EventType.REVOKED}', '{EventType.DELETED}'"
@@ -159,6 +158,9 @@ def old_rows(dialect: Dialect) -> Mapping[Removable, tuple[str, str, str]]:
         Removable.REPORTERS: ("usage_reporters", "written_at", ""),
         Removable.USAGE: ("key_hours", "hour", ""),
         Removable.SOURCES: ("secret_sources", "last_seen", ""),
+        Removable.REFUSALS: ("key_refusals", "hour", ""),
+        Removable.REFUSED_SOURCES: ("secret_refusals", "last_seen", ""),
+        Removable.VERDICTS: ("verdict_hours", "hour", ""),
         Removable.PREVIEWS: ("bulk_revocations", "previewed_at", "AND started_at IS NULL"),
         Removable.BULK_REVOCATIONS: ("bulk_revocations", "finished_at", ""),
         Removable.SESSIONS: ("verifier_sessions", "connected_at", f"AND seen_at + {outage} <= {dialect.mark}1"),
@@ -304,92 +306,24 @@ def receipt(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-_SECRET: Final = readers.columns(readers.KeyReader.secret, "s")
-# In the place of what only a secret has, and of its key's environment.
-_NO_SECRET: Final = ", ".join(["NULL"] * (_SECRET.count(",") + 2))
-
-_HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
-_HOURS: Final = "SELECT h.hour AS since, h.count FROM key JOIN key_hours h ON h.key_id = key.id AND h.hour >= $3"
-
-
-def _days(dialect: Dialect) -> str:
-    day = dialect.day("counted.since")
-    return f"SELECT {day} AS since, CAST(sum(count) AS bigint) AS count FROM ({_HOURS}) counted GROUP BY {day}"  # noqa: S608
-
-
-# Up to two secrets beyond the page are read, which show that there is a next one. A third is left for the page.
-_SOURCES: Final = f"""
-    SELECT o.* FROM secret JOIN secret_sources o ON o.secret_id = secret.id
-    ORDER BY o.last_seen DESC LIMIT {3 * MOST_SOURCES}
-"""  # noqa: S608
-
-
-def usage(dialect: Dialect, *, by_day: bool, below: bool) -> str:
-    """
-    Give rows of `UsageRow`. Values: organization, key, since when, the most former secrets to give.
-
-    Args:
-        dialect: The engine.
-        by_day: Whether there is a count for each day, and not for each hour.
-        below: Whether there is a fifth value: the secret below which the page begins.
-    """
-    start = """
-        AND (s.retires_at, s.id) < (
-            (SELECT coalesce(retires_at, {latest}) FROM api_key_secrets WHERE id = $5 AND key_id = $2), $5
-        )
-    """
-    current = """
-        SELECT s.* FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL UNION ALL
-    """
-    return f"""
-        WITH key AS (SELECT k.id, k.environment {_HAS_KEY}),
-        secret AS (
-            {"" if below else current}
-            SELECT * FROM (
-                SELECT s.* FROM api_key_secrets s
-                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
-                {start.format(latest=dialect.latest) if below else ""}
-                ORDER BY s.retires_at DESC, s.id DESC LIMIT $4
-            ) replaced
-        ),
-        lately AS (
-            SELECT s.last_used_at FROM key JOIN api_key_secrets s ON s.key_id = key.id AND s.retires_at IS NULL
-            UNION ALL
-            SELECT last_used_at FROM (
-                SELECT s.last_used_at FROM api_key_secrets s
-                WHERE s.key_id = $2 AND s.retires_at IS NOT NULL AND EXISTS (SELECT 1 FROM key)
-                ORDER BY s.retires_at DESC, s.id DESC LIMIT {SECRETS_PER_PAGE}
-            ) replaced
-        )
-        SELECT NULL, NULL, NULL, NULL, CAST(NULL AS timestamptz), (SELECT max(last_used_at) FROM lately),
-            CAST(NULL AS bigint), {_NO_SECRET}
-        FROM key
-        UNION ALL
-        SELECT s.id, NULL, NULL, NULL, NULL, NULL, NULL, {_SECRET}, key.environment FROM key CROSS JOIN secret s
-        UNION ALL
-        SELECT NULL, NULL, NULL, NULL, counted.since, NULL, counted.count, {_NO_SECRET}
-        FROM ({_days(dialect) if by_day else _HOURS}) counted
-        UNION ALL
-        SELECT o.secret_id, o.network, o.agent, o.verifier, o.first_seen, o.last_seen, o.count, {_NO_SECRET}
-        FROM ({_SOURCES}) o
-    """  # noqa: S608
-
+HAS_KEY: Final = "FROM api_keys k WHERE k.org_id = $1 AND k.id = $2 AND k.deleted_at IS NULL"
+"""One key of an organization. Values: organization, key."""
 
 PAIRS: Final = f"""
     SELECT count(*) FROM (
-        SELECT 1 FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+        SELECT 1 FROM api_key_secrets s JOIN (SELECT k.id {HAS_KEY}) key ON key.id = s.key_id
         WHERE s.retires_at IS NOT NULL LIMIT $3
     ) former
 """  # noqa: S608
 """Values: organization, key, the most to count. Counts former secrets."""
 
 ROTATIONS: Final = f"""
-    SELECT s.created_at FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+    SELECT s.created_at FROM api_key_secrets s JOIN (SELECT k.id {HAS_KEY}) key ON key.id = s.key_id
     WHERE s.retires_at IS NULL AND s.id <> s.key_id
     UNION ALL
     SELECT created_at FROM (
         SELECT s.id, s.key_id, s.created_at
-        FROM api_key_secrets s JOIN (SELECT k.id {_HAS_KEY}) key ON key.id = s.key_id
+        FROM api_key_secrets s JOIN (SELECT k.id {HAS_KEY}) key ON key.id = s.key_id
         WHERE s.retires_at IS NOT NULL ORDER BY s.retires_at DESC, s.id DESC LIMIT $3
     ) former
     WHERE id <> key_id

@@ -36,6 +36,7 @@ from keywright.storage.shared import (
     recent_use,
     rows,
     statements,
+    usage_statements,
 )
 from keywright.storage.shared.checking_rows import ReceiptRow, UsageRow, VerifierRow
 from keywright.storage.shared.readers import FactsReader, KeyReader
@@ -83,7 +84,7 @@ class SharedStore(ABC):
         self._receipt = statements.receipt(dialect)
         self._recently_used = recent_use.recently_used(dialect)
         self._usage = {
-            (by_day, below): statements.usage(dialect, by_day=by_day, below=below)
+            (by_day, below): usage_statements.usage(dialect, by_day=by_day, below=below)
             for by_day in (False, True)
             for below in (False, True)
         }

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from keywright.storage.shared import audit_rows, readers, rows, statements
-from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES
+from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, REFUSED_SOURCE, SOURCE
 from keywright.storage.shared.readers import API_KEY_COLUMNS, FACTS_COLUMNS, IS_KNOWN, LAST_REPLACED
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, change_columns
 from keywright.storage.sqlite.file import NOW
@@ -268,28 +268,53 @@ ADD_TO_HOUR: Final = """
     ON CONFLICT (key_id, hour) DO UPDATE SET count = count + excluded.count
 """
 
-ADD_TO_SOURCE: Final = """
-    INSERT INTO secret_sources AS old (secret_id, network, agent, verifier, first_seen, last_seen, count)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (secret_id, network, agent, verifier) DO UPDATE SET
-        first_seen = min(old.first_seen, excluded.first_seen), last_seen = max(old.last_seen, excluded.last_seen),
-        count = old.count + excluded.count
+ADD_REFUSALS_TO_HOUR: Final = """
+    INSERT INTO key_refusals (key_id, hour, code, count) VALUES (?, ?, ?, ?)
+    ON CONFLICT (key_id, hour, code) DO UPDATE SET count = count + excluded.count
 """
 
-KEEP_LATEST_SOURCES: Final = f"""
-    DELETE FROM secret_sources WHERE rowid IN (
-        SELECT rowid FROM secret_sources WHERE secret_id = ?
-        ORDER BY last_seen DESC, network, agent, verifier LIMIT -1 OFFSET {MOST_SOURCES}
-    )
-"""  # noqa: S608
+
+def _add_to_source(table: str, source: str) -> str:
+    return f"""
+        INSERT INTO {table} AS old (secret_id, {source}, first_seen, last_seen, count)
+        VALUES (?, {", ".join("?" for _ in source.split(","))}, ?, ?, ?)
+        ON CONFLICT (secret_id, {source}) DO UPDATE SET
+            first_seen = min(old.first_seen, excluded.first_seen), last_seen = max(old.last_seen, excluded.last_seen),
+            count = old.count + excluded.count
+    """  # noqa: S608
+
+
+def _keep_latest(table: str, source: str) -> str:
+    return f"""
+        DELETE FROM {table} WHERE rowid IN (
+            SELECT rowid FROM {table} WHERE secret_id = ?
+            ORDER BY last_seen DESC, {source} LIMIT -1 OFFSET {MOST_SOURCES}
+        )
+    """  # noqa: S608
+
+
+ADD_TO_SOURCE: Final = _add_to_source("secret_sources", SOURCE)
+ADD_TO_REFUSED_SOURCE: Final = _add_to_source("secret_refusals", REFUSED_SOURCE)
+KEEP_LATEST_SOURCES: Final = _keep_latest("secret_sources", SOURCE)
+"""Values: a secret."""
+KEEP_LATEST_REFUSED_SOURCES: Final = _keep_latest("secret_refusals", REFUSED_SOURCE)
 """Values: a secret."""
 
 
 def daily_counts(keys: int) -> str:
-    """Count the uses of so many keys. Values: organization, since when, the keys."""
+    """Count the uses and refusals of so many keys. Values: organization, the keys, since when."""
     return f"""
-        SELECT h.key_id, {_day("h.hour")} AS day, sum(h.count)
-        FROM api_keys k JOIN key_hours h ON h.key_id = k.id
-        WHERE k.org_id = ? AND h.hour >= ? AND k.deleted_at IS NULL AND k.id IN ({", ".join("?" * keys)})
-        GROUP BY h.key_id, day ORDER BY day
+        WITH asked AS (
+            SELECT id FROM api_keys WHERE org_id = ? AND deleted_at IS NULL AND id IN ({", ".join("?" * keys)})
+        ),
+        since AS (SELECT ? AS hour)
+        SELECT key_id, day, code, sum(count)
+        FROM (
+            SELECT h.key_id, {_day("h.hour")} AS day, NULL AS code, h.count
+            FROM asked CROSS JOIN since JOIN key_hours h ON h.key_id = asked.id AND h.hour >= since.hour
+            UNION ALL
+            SELECT h.key_id, {_day("h.hour")}, h.code, h.count
+            FROM asked CROSS JOIN since JOIN key_refusals h ON h.key_id = asked.id AND h.hour >= since.hour
+        ) counted
+        GROUP BY key_id, day, code ORDER BY day
     """  # noqa: S608

@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
-from keywright.keys.verdict import KeyFacts
+from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.figures.ports import VerdictCount
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.ports import Counted, NewApiKey, Outcome, Rotation, SealedAnswer
 from keywright.service.management.task_ports import Removable
 from keywright.service.operator.ports import BulkRevocation
 from keywright.service.verifiers import Verifier
@@ -208,7 +208,7 @@ class SqliteStore(SharedFiguresStore):
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, int]]:
+    ) -> dict[UUID, dict[datetime, Counted]]:
         """See `Store.daily_counts`."""
         ids = [key_id.bytes for key_id in key_ids]
         beginning = SQLITE.time(since)
@@ -352,17 +352,35 @@ def _add_usage(connection: sqlite3.Connection, uses: Sequence[HourlyUsageRow], b
             _add_usage_of(connection, key_id, named[0], list(of_secret))
 
 
-def _add_usage_of(connection: sqlite3.Connection, key_id: Any, secret_id: Any, uses: Sequence[HourlyUsageRow]) -> None:
+def _add_usage_of(connection: sqlite3.Connection, key_id: Any, secret_id: Any, rows: Sequence[HourlyUsageRow]) -> None:
+    uses = [row for row in rows if row.code == Code.VALID]
+    refusals = [row for row in rows if row.code != Code.VALID]
+    if uses:
+        _add_uses_of(connection, key_id, secret_id, uses)
+    if refusals:
+        _add_refusals_of(connection, key_id, secret_id, refusals)
+
+
+def _add_uses_of(connection: sqlite3.Connection, key_id: Any, secret_id: Any, uses: Sequence[HourlyUsageRow]) -> None:
     times = (min(use.first_seen for use in uses), max(use.last_seen for use in uses))
     connection.execute(sql.USED, (*times, secret_id))
     for hour, of_hour in groupby(uses, key=itemgetter(2)):
         connection.execute(sql.ADD_TO_HOUR, (key_id, hour, sum(use.count for use in of_hour)))
-    # All columns from `network` on.
-    connection.executemany(sql.ADD_TO_SOURCE, [(secret_id, *use[3:]) for use in uses])
+    # All columns from `network` to `count`.
+    connection.executemany(sql.ADD_TO_SOURCE, [(secret_id, *use[3:9]) for use in uses])
     connection.execute(sql.KEEP_LATEST_SOURCES, (secret_id,))
+
+
+def _add_refusals_of(
+    connection: sqlite3.Connection, key_id: Any, secret_id: Any, refusals: Sequence[HourlyUsageRow]
+) -> None:
+    hours = [(key_id, row.hour, row.code, row.count) for row in refusals]
+    connection.executemany(sql.ADD_REFUSALS_TO_HOUR, hours)
+    connection.executemany(sql.ADD_TO_REFUSED_SOURCE, [(secret_id, row.code, *row[3:9]) for row in refusals])
+    connection.execute(sql.KEEP_LATEST_REFUSED_SOURCES, (secret_id,))
 
 
 def _days(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:
     for start in range(0, len(ids), _MOST_KEYS_AT_ONCE):
         some = ids[start : start + _MOST_KEYS_AT_ONCE]
-        yield from connection.execute(sql.daily_counts(len(some)), (org_id, since, *some)).fetchall()
+        yield from connection.execute(sql.daily_counts(len(some)), (org_id, *some, since)).fetchall()
