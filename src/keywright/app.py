@@ -129,7 +129,7 @@ def _console(settings: Settings, plugs: Plugs, trust: Trust, groups: list[object
 
 
 def _own_groups(management: Management, usage: UsageReports) -> list[object]:
-    """Build the operations of an organization on its own keys; with those of operators, also behind the console's door."""
+    """Build the operations of an organization on its own keys."""
     return [
         KeyRoutes(management, usage),
         RotationRoutes(management),

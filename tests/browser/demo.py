@@ -1,6 +1,7 @@
 """A running `keywright dev`, and one of its people at a page of the console in a browser."""
 
 import json
+import signal
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page
 from keywright.dev.folder import DevFolder
 from keywright.dev.issuer import DevIssuer
 from keywright.dev.sign_in import OPERATORS, PEOPLE
+from tests.browser.figures import FIGURES
 from tests.browser.stage import EXPECTED, PATIENCE_MS, WATCH, Form
 from tests.live import clean_environment, spawn
 from tests.waiting import eventually
@@ -38,6 +40,16 @@ class Demo:
         permissions: Sequence[str] | None = ["operate:api_keys"] if organization == OPERATORS else None
         token = self.issuer.token(organization, subject=subject, permissions=permissions)
         return self._send(method, path, token, **more)
+
+    def key(self, organization: str, name: str = "CI deploy", *, subject: str = "auth0|bob", **body: Any) -> Any:
+        """Create a key."""
+        return self.call("POST", KEYS, organization, subject=subject, json={"name": name, **body})
+
+    def leaked(self, organization: str) -> Any:
+        """Create a key whose first pair has ended; `private_key` is that of this pair."""
+        key = self.key(organization, "Leaked", description="Posted in a forum")
+        self.call("POST", f"{KEYS}/{key['id']}/rotate", organization, json={"overlap_seconds": 0})
+        return key
 
     def check(self, private_key: str) -> str:
         """Have a key checked, and give the code of the verdict."""
@@ -64,7 +76,7 @@ def running_demo(folder: Path) -> Iterator[Demo]:
         assert environment is not None, log.read_text()
         yield Demo(environment.url, dev.issuer(), environment.verifier, log)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         process.wait(20)
 
 
@@ -73,8 +85,8 @@ class Desk:
     """
     Somebody at a page of the console.
 
-    `complaints` collects errors of the page's console, violations of the policy, and exceptions; `asked` the addresses of all
-    requests, `said` all that was written to the page's console.
+    `complaints` collects errors of the page's console, violations of the policy, and exceptions; `asked` the addresses
+    of all requests, `said` all that was written to the page's console.
     """
 
     browser: Browser
@@ -127,12 +139,33 @@ class Desk:
         """Find the row of a table by a text of it."""
         return self.find("tbody tr", has_text=text)
 
+    def create_verifier(self, name: str) -> str:
+        """Create a verifier in the page, and give the credential that is shown."""
+        self.open(f"{CONSOLE}#/verifiers")
+        self.find("#create").click()
+        self.find("#in-verifier").fill(name)
+        self.page.keyboard.press("Enter")
+        self.find("#secret").wait_for()
+        return self.find("#secret").input_value()
+
+    def answer(self, figure: str, data: Any) -> None:
+        """Let the service answer a figure so."""
+        self.page.route(f"**/operator/figures/{figure}*", lambda route: route.fulfill(json=data))
+
+    def draw(self) -> None:
+        """Open the page at the figures, with those of a busy service."""
+        self.open()
+        for figure, data in FIGURES.items():
+            self.answer(figure, data)
+        self.view("figures")
+        self.find(".reasons").wait_for()
+
     def shut(self) -> None:
         """Wait until no dialog is open."""
         self.find("dialog").first.wait_for(state="detached")
 
     def traces(self, secret: str) -> list[str]:
-        """Name the places where a secret is: in the page, its addresses, its storage, what it said, and the service's log."""
+        """Name the places that have a secret: of the page, its addresses, storage and console, and the service's log."""
         places = self.page.evaluate(_PLACES)
         places |= {"said": json.dumps(self.said), "asked": json.dumps(self.asked), "log": self.demo.log.read_text()}
         return [name for name, text in places.items() if secret in text]
@@ -169,3 +202,8 @@ _PLACES = """
 def organization() -> str:
     """Give the id of an organization of nobody else."""
     return f"org_{uuid.uuid4().hex[:16]}"
+
+
+def named(organization: str) -> str:
+    """Give the name of a verifier of a test, after its organization."""
+    return f"api-{organization[4:16]}"

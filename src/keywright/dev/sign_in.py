@@ -36,8 +36,8 @@ class Person(NamedTuple):
     """
     Somebody of the demo.
 
-    `organization` is a name of `DEMO_ORGANIZATIONS`, or `OPERATORS`; `permissions` are those of the token, None for a token without
-    the claim.
+    `organization` is a name of `DEMO_ORGANIZATIONS`, or `OPERATORS`; `permissions` are those of the token, None for a
+    token without the claim.
     """
 
     name: str
