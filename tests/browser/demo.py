@@ -165,7 +165,7 @@ class Desk:
         self.find("dialog").first.wait_for(state="detached")
 
     def traces(self, secret: str) -> list[str]:
-        """Name the places that have a secret: of the page, its addresses, storage and console, and the service's log."""
+        """Name the places that have a secret: of the page, its addresses, storage, console, and the log."""
         places = self.page.evaluate(_PLACES)
         places |= {"said": json.dumps(self.said), "asked": json.dumps(self.asked), "log": self.demo.log.read_text()}
         return [name for name, text in places.items() if secret in text]
