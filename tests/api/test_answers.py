@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from keywright.api.keys.answers import api_key_response, created_response, event_response, used_response
-from keywright.contract import CountResponse, written
+from keywright.contract import written
 from keywright.contract.api_keys import ApiKeyResponse, CreatedApiKeyResponse, UsedApiKeyResponse
 from keywright.contract.codec import HEADER, read
 from keywright.keys.pair import PrivateKey, mint
@@ -21,6 +21,7 @@ from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.commands import Created
 from keywright.service.management.ports import Link
+from keywright.service.management.usage_reports import Count
 from tests.service.managing import ALICE as PRINCIPAL
 
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)) | st.just(  # noqa: DTZ001
@@ -112,9 +113,15 @@ def test_a_new_key(api_key: ApiKey, private_key: Any, now: datetime) -> None:
     assert written(answer) == by_pydantic(answer)
 
 
-@given(api_keys(), st.lists(st.builds(CountResponse, start=moments, count=st.integers(0, 10**12)), max_size=3), moments)
-def test_a_key_with_its_usage(api_key: ApiKey, days: list[CountResponse], now: datetime) -> None:
-    """So is a key with the uses of its last days."""
+counts = st.integers(0, 10**12)
+days_of_keys = st.builds(
+    Count, start=moments, count=counts, refused=st.dictionaries(st.sampled_from(["revoked", "expired"]), counts)
+)
+
+
+@given(api_keys(), st.lists(days_of_keys, max_size=3), moments)
+def test_a_key_with_its_usage(api_key: ApiKey, days: list[Count], now: datetime) -> None:
+    """So is a key with the uses and refusals of its last days."""
     answer = used_response(api_key, PRINCIPAL, now, days)
     assert written(answer) == by_pydantic(answer)
 

@@ -144,6 +144,22 @@ async def test_uses_are_noted_by_the_hour(side: Side) -> None:
     assert [record.uses for record in side.uses()] == [3, 2]
 
 
+async def test_refusals_are_noted(side: Side) -> None:
+    """Each refusal of a key in a batch is noted with its code, from memory or looked up; what costs 0 is not."""
+    limited = PAIRS["limited"].private.reveal()
+    for key, code in (("revoked", "revoked"), ("limited", "rate_limited")):
+        asked = {"key": PAIRS[key].private.reveal()}
+        if key == "limited":
+            await ask(side, *[asked] * 5)
+            side.uses()
+        assert await ask(side, asked, asked, {**asked, "cost": 0, "scopes": ["no:such"]}, {"key": "junk"}) == [
+            code, code, "revoked" if key == "revoked" else "insufficient_scope", "not_found",
+        ]  # fmt: skip
+        assert [(record.source.code, record.uses) for record in side.uses()] == [(code, 2)]
+    assert await ask(side, {"key": limited, "cost": 0}) == ["valid"]
+    assert side.uses() == []
+
+
 async def test_who_asks_is_told_apart(side: Side) -> None:
     """Uses are counted for the caller, and a cached answer is never given to another caller."""
     foreign = {"key": PAIRS["foreign"].private.reveal()}
@@ -151,6 +167,7 @@ async def test_who_asks_is_told_apart(side: Side) -> None:
     assert await ask(side, foreign, caller=Caller("other", None, None)) == ["valid"]
     # A token's caller may bear any name.
     assert await ask(side, foreign, caller=Caller("other", None, FACTS.org_id)) == ["not_found"]
+    # And writes nothing into the usage of the key, of which it may learn nothing.
     assert sorted(record.source.verifier for record in side.uses()) == ["edge", "other"]
 
 

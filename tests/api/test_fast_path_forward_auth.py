@@ -158,15 +158,20 @@ async def test_who_is_not_let_through(door: Door) -> None:
 
 @pytest.mark.parametrize("who", ["verifier", "open"])
 async def test_agents_of_refused_keys(who: Literal["verifier", "open"]) -> None:
-    """The user agents of clients without a good key take no place of those that are counted."""
+    """The user agents of clients without a key take no place; those of a refused key take none of accepted ones."""
     door = Door(with_fast_path=True, who=who)
     await door.know()
-    keys = [PAIRS["revoked"].private.reveal(), "junk", OTHER_KEY]
-    asked = [bearing(key, f"User-Agent: agent-{number}") for number, key in enumerate(keys * 5)]
-    assert await ask(door, *asked) == [401] * 15
+    asked = [bearing(key, f"User-Agent: agent-{number}") for number, key in enumerate(["junk", OTHER_KEY] * 5)]
+    assert await ask(door, *asked) == [401] * 10
     assert (door.usage._callers, door.watched.passed) == ([], 0)
+    revoked = PAIRS["revoked"].private.reveal()
+    assert await ask(door, *(bearing(revoked, f"User-Agent: tool{number}") for number in range(3))) == [401] * 3
+    assert (len(door.usage._callers), door.usage._refused_agents) == (3, 3)
     assert await ask(door, bearing(KEY, "User-Agent: curl/8.1")) == [200]
-    assert [agent for _, agent in door.usage._callers] == ["curl"]
+    assert {(each.code, each.agent) for each in (record.source for record in door.uses())} == {
+        *(("revoked", f"tool{number}") for number in range(3)),
+        ("valid", "curl"),
+    }
 
 
 async def test_a_limit_that_is_spent(door: Door) -> None:
@@ -174,7 +179,7 @@ async def test_a_limit_that_is_spent(door: Door) -> None:
     asked = bearing(PAIRS["limited"].private.reveal())
     assert await ask(door, *[asked] * 7) == [200] * 5 + [429] * 2
     assert door.watched.passed == 5
-    assert sum(record.uses for record in door.uses()) == 5
+    assert {record.source.code: record.uses for record in door.uses()} == {"valid": 5, "rate_limited": 2}
 
 
 async def test_a_proxy_whose_verifier_was_revoked(door: Door) -> None:

@@ -144,13 +144,14 @@ async def test_whose_the_key_is(door: Door, path: str) -> None:
 
 
 async def test_use_is_noted(door: Door) -> None:
-    """A key that is let through was used: from the customer's network and agent, through this verifier."""
+    """A key that is let through was used, one that is refused was not: both from the customer's network and agent."""
     headers = {**BEARING, "User-Agent": "curl/8.1", "X-Forwarded-For": "203.0.113.9"}
     await door.ask(FORWARD_AUTH, headers)
     await door.ask(FORWARD_AUTH, {**headers, "X-API-Key": OTHER_KEY})
-    (record,) = door.uses()
-    assert (record.source.network, record.source.agent, record.source.verifier) == ("203.0.113.0/24", "curl", "edge")
-    assert record.uses == 1
+    await door.ask(f"{FORWARD_AUTH}?scopes=no:such", headers)
+    seen = [(each.code, each.network, each.agent, each.verifier) for each in (record.source for record in door.uses())]
+    place = ("203.0.113.0/24", "curl", "edge")
+    assert seen == [("valid", *place), ("insufficient_scope", *place)]
 
 
 async def test_verdicts_are_counted(door: Door) -> None:
@@ -177,14 +178,14 @@ async def test_verdicts_are_counted(door: Door) -> None:
     ],
 )
 async def test_refused(door: Door, change: dict[str, Any], query: str, status: int, code: str) -> None:
-    """A refusal has the status of its verdict, on both paths; only a key that can never do is challenged."""
+    """A refusal has its status on both paths, and is noted; only a key that can never do is challenged."""
     door.store.facts[PAIR.private.digest] = replace(FACTS, **change)
     required = {"X-Keywright-Require": query} if query else {}
     for response in (await door.ask(f"{FORWARD_AUTH}?{query}", BEARING), await door.ask(EXT_AUTHZ, BEARING, required)):
         assert outcome(response) == (status, code)
         challenge = response.headers.get("www-authenticate")
         assert challenge == (f'{CHALLENGE}, error="invalid_token"' if status == 401 else None)
-    assert len(door.usage) == 0
+    assert [(record.source.code, record.uses) for record in door.uses()] == [(code, 2)]
 
 
 @pytest.mark.parametrize("query", ["environment=live", "scopes=orders:read", "scopes=orders%3Aread,orders:write", ""])

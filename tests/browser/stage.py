@@ -90,6 +90,18 @@ class Stage:
         while self.call("GET", f"{KEYS}/{key['id']}/usage")["last_used_at"] is None:
             pass
 
+    def revoked_and_tried(self, times: int = 2) -> Any:
+        """Give a key that was revoked, and is still tried, once the service has stored that."""
+        key = self.key()
+        self.call("PUT", f"{KEYS}/{key['id']}/revoke")
+        body = {"key": key["private_key"], "client_ip": "203.0.113.9"}
+        for _ in range(times):
+            verdict = self.call("POST", f"{KEYS}/verify", permissions=["verify:api_keys"], json=body)
+            assert verdict["code"] == "revoked", verdict
+        while not self.call("GET", f"{KEYS}/{key['id']}/usage")["refusals"]:
+            pass
+        return key
+
     def open(self, *, ready: bool = True, **attributes: str) -> Page:
         """Open the page; `attributes` are those of the element, with underscores for hyphens."""
         self.host.token = self.token

@@ -171,6 +171,14 @@ def usage_as_table(stage: Stage) -> None:
     stage.find("figure summary").click()
 
 
+def usage_of_a_revoked_key(stage: Stage) -> None:
+    key = stage.revoked_and_tried()
+    stage.open(selected=key["id"])
+    stage.find("#tab-usage").click()
+    stage.find("table[aria-labelledby=refusals]").wait_for()
+    stage.find("figure summary").click()
+
+
 def rotation_under_way(stage: Stage) -> None:
     key = stage.key()
     stage.call("POST", f"{KEYS}/{key['id']}/rotate", json={"retire_when_idle_seconds": 3600})
@@ -286,7 +294,13 @@ def session_ended(stage: Stage) -> None:
 STATES: list[State] = [
     *(loading, empty, all_keys, no_match, menu, create, create_with_everything, create_refused, create_unknown),
     *(reveal, reveal_copied, reveal_masked, leaving, unsaved, drawer, edit, conflict),
-    *(tab("usage", ".chart"), usage_as_table, tab("rotation", ".timeline li"), rotation_under_way),
+    *(
+        tab("usage", ".chart"),
+        usage_as_table,
+        usage_of_a_revoked_key,
+        tab("rotation", ".timeline li"),
+        rotation_under_way,
+    ),
     *(tab("history", ".timeline"), history_of_an_ended_key, rotate, revoke, revoke_wrong, receipt, receipt_pending),
     *(disable, delete, may_not_read, may_only_read, unavailable, unavailable_with_keys, session_ended),
 ]

@@ -246,6 +246,31 @@ def test_usage_that_cannot_be_read(stage: Stage) -> None:
     assert stage.find("#four").is_visible()
 
 
+def test_a_revoked_key_that_is_still_tried(stage: Stage) -> None:
+    """The usage of a revoked key says who still tries it, and why that is refused; the chart counts refusals."""
+    key = stage.revoked_and_tried(times=2)
+    stage.open(selected=key["id"])
+    stage.find("#tab-usage").click()
+    stage.find(".evidence").get_by_text("Still in use somewhere: last refused", exact=False).wait_for()
+    assert "203.0.113.0/24" in stage.find(".evidence").inner_text()
+    row = stage.find("table[aria-labelledby=refusals] tbody tr")
+    cells = row.locator("th, td").all_inner_texts()
+    assert (cells[0].strip(), cells[2], cells[-1]) == ("203.0.113.0/24", "Key revoked", "2")
+    assert stage.find("svg.chart").get_attribute("aria-label") == "No requests in this time. 2 requests were refused."
+    assert stage.find("svg.chart .bar.refused").count() == 1
+    assert stage.find("svg.chart .bar:not(.refused)").count() == 0
+
+
+def test_a_working_key_is_not_still_tried(stage: Stage) -> None:
+    """A key that works has no such sentence, and without refusals no such table."""
+    key = stage.key()
+    stage.use(key)
+    stage.open(selected=key["id"])
+    stage.find("#tab-usage").click()
+    stage.find("table[aria-labelledby=sources] tbody tr").wait_for()
+    assert stage.find("table[aria-labelledby=refusals]").count() == stage.find(".evidence").count() == 0
+
+
 def test_the_life_of_a_key_by_keyboard(stage: Stage) -> None:
     """A key is created, looked at and revoked without a mouse; the focus is never lost."""
     page = stage.open()

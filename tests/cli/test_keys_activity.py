@@ -71,29 +71,38 @@ def test_hostile_events() -> None:
 
 
 def test_usage() -> None:
-    """Usage is shown by period, by source with its secret, and by secret."""
+    """Uses and refusals are shown by period, by source with its secret, refusals with their code, and by secret."""
     with fake_service({("GET", f"{ONE}/usage?limit=20&period=hour"): Answer(200, USAGE)}) as service:
         shown = invoke(service, "usage", KEY_ID, "--period", "hour").stdout
         as_json = invoke(service, "usage", KEY_ID, "--period", "hour", "--json").stdout
-    counts, sources, secrets = (block.splitlines() for block in shown.split("\n\n"))
-    assert counts[1].split() == ["2026-11-23", "21:00:00", "UTC", "3"]
+    counts, sources, refusals, secrets = (block.splitlines() for block in shown.split("\n\n"))
+    assert counts[1].split() == ["2026-11-23", "21:00:00", "UTC", "3", "5", "revoked"]
+    assert refusals[0].split() == ["Refused", "From", "Agent", "Through", "Key", "Times", "First", "Last"]
+    assert refusals[1].split()[:6] == ["revoked", "198.51.100.0/24", "curl", "billing-api", PAIR.private.display, "5"]
+    assert refusals[1].endswith("2026-11-23 21:02:00 UTC  2026-11-23 21:03:00 UTC")
     assert sources[1].split()[:4] == ["192.0.2.0/24", "–", "billing-api", PAIR.private.display]
     assert secrets[1].endswith("2026-11-23 21:01:00 UTC  current")
     assert json.loads(as_json) == USAGE
 
 
 def test_usage_of_an_unused_key() -> None:
-    """An unused key has counts and no sources."""
-    with fake_service({("GET", f"{ONE}/usage?limit=20&period=day"): Answer(200, {**USAGE, "sources": []})}) as service:
-        assert "Through" not in invoke(service, "usage", KEY_ID).stdout
+    """An unused key has counts and no sources, of uses or of refusals."""
+    counts = [{**USAGE["counts"][0], "count": 0, "refused": {}}]
+    unused = {**USAGE, "counts": counts, "sources": [], "refusals": []}
+    with fake_service({("GET", f"{ONE}/usage?limit=20&period=day"): Answer(200, unused)}) as service:
+        shown = invoke(service, "usage", KEY_ID).stdout
+    assert "Through" not in shown
+    assert shown.splitlines()[1].split()[3:] == ["0", "–"]
 
 
 def test_pages_of_usage() -> None:
     """A page of secrets says that there are more; all pages are shown as one, with the latest sources first."""
-    (secret,), (source,) = USAGE["secrets"], USAGE["sources"]
+    (secret,), (source,), (refusal,) = USAGE["secrets"], USAGE["sources"], USAGE["refusals"]
     replaced = {**secret, "public_key": "other", "retires_at": "2026-11-22T21:01:00Z"}
     earlier, later = ({**source, "last_seen": at} for at in ("2026-11-22T20:00:00Z", "2026-11-22T22:00:00Z"))
-    first, last = {**USAGE, "sources": [earlier]}, {**USAGE, "sources": [later], "secrets": [replaced]}
+    newer = {**refusal, "last_seen": "2026-11-24T00:00:00Z"}
+    first = {**USAGE, "sources": [earlier]}
+    last = {**USAGE, "sources": [later], "secrets": [replaced], "refusals": [newer]}
     path = f"{ONE}/usage?limit=1"
     link = {"Link": f'<{path}&cursor=x>; rel="next"'}
     answers = {
@@ -105,7 +114,12 @@ def test_pages_of_usage() -> None:
         everything = invoke(service, "usage", KEY_ID, "--limit", "1", "--all", "--json")
     assert json.loads(done.stdout) == first
     assert done.stderr == "These are the first 1 secrets. There are more: use --all.\n"
-    assert json.loads(everything.stdout) == {**USAGE, "sources": [later, earlier], "secrets": [secret, replaced]}
+    assert json.loads(everything.stdout) == {
+        **USAGE,
+        "sources": [later, earlier],
+        "secrets": [secret, replaced],
+        "refusals": [newer, refusal],
+    }
     assert everything.stderr == ""
 
 

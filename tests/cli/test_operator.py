@@ -4,19 +4,24 @@ import asyncio
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keywright.keys.pair import mint
-from keywright.service.management.audit_log import SERVICE
+from keywright.keys.record import RevocationReason
+from keywright.keys.verdict import Code
+from keywright.service.figures.ports import VerdictCount
+from keywright.service.management.audit_log import SERVICE, EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.service.operator.ports import KEYS_IN_A_STEP
 from keywright.storage.engine import open_store
 from keywright.storage.migrate import migrate
 from tests.live import clean_environment
-from tests.storage.making import Database, an_organization, new_key
+from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
+from tests.storage.making import Database, an_event, an_organization, new_id, new_key
 
 
 @pytest.fixture
@@ -97,3 +102,47 @@ def test_revoke_all(database: Database) -> None:
     assert "Revoked 1 keys" in run(database, "revoke-all", "--org", str(acme.id)).stdout
     assert run(database, "revoke-all").returncode == 2
     assert run(database, "revoke-all", "--org", str(made[0].api_key.id)).returncode == 1
+
+
+async def _used_and_revoked(database: Database, made: NewApiKey) -> None:
+    """Use and revoke a key, have a session acknowledge that, and count the keys: what processes do."""
+    running, session, worker = open_store(database.url), a_session(name="node:1", version="0.1.0"), new_id()
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    await running.create(made)
+    await running.renew_session(session)
+    await running.add_verdicts([VerdictCount(datetime.now(UTC), "valid", 7)], a_batch())
+    await running.add_usage([an_hourly_usage(made, hour=hour, count=7)], a_batch())
+    await running.add_usage([an_hourly_usage(made, hour=hour, count=2, code=Code.REVOKED)], a_batch())
+    await running.revoke(an_event(EventType.REVOKED, made.api_key), RevocationReason.UNSPECIFIED)
+    (change,) = database.query("SELECT max(seq) AS seq FROM changes")
+    await running.confirm(session.id, [int(change["seq"])])
+    count = await running.claim_key_count(worker)
+    assert count is not None
+    counted = await running.count_keys(count, limit=10)
+    await running.keep_key_count(worker, count, counted.numbers, None)
+    await running.close()
+
+
+def test_figures(database: Database) -> None:
+    """The figures are those of the API as JSON, one or all of them, and tables for people."""
+    made = new_key(an_organization(), name="billing")
+    asyncio.run(_used_and_revoked(database, made))
+    found = answered(run(database, "figures", "--json"))
+    assert [each["verdicts"] for each in found["verdicts"]["periods"] if each["verdicts"]] == [{"valid": 7}]
+    (key,) = found["top"]["keys"]
+    assert (key["key_id"], key["uses"], key["refusals"]) == (str(made.api_key.id), 7, 2)
+    assert found["keys"]["states"] == {"active": 0, "disabled": 0, "expired": 0, "revoked": 1}
+    assert (found["revocations"]["revocations"], found["revocations"]["acknowledgements"]) == (1, 1)
+    assert [each["name"] for each in found["verifiers"]["sessions"]] == ["node:1"]
+    top = answered(run(database, "figures", "top", "--hours", "1", "--limit", "1", "--json"))
+    assert top["refused_keys"] == [key]
+    shown = run(database, "figures")
+    assert shown.returncode == 0, shown.stderr
+    for text in ("valid", "billing", "node:1", "Acknowledgements", made.organization.external_id):
+        assert text in shown.stdout
+
+
+def test_misused_figures(database: Database) -> None:
+    """A name, a period or a number that there is not is an error of its use."""
+    for words in (("nothing",), ("verdicts", "--per", "week"), ("top", "--hours", "0"), ("top", "--limit", "51")):
+        assert run(database, "figures", *words).returncode == 2

@@ -101,6 +101,7 @@ class FakeService:
         # What was reported of uses, and taken.
         self.sightings: list[dict[str, Any]] = []
         self.batches: dict[str, int] = {}
+        self.knows_refusals = True
         self.canned: dict[str, Canned] = {}
         self.away = False
         self.muted = False
@@ -278,6 +279,8 @@ class FakeService:
                 self.at_goodbye()
             return 204, None, {}
         if seen.path == USAGE:
+            if not self.knows_refusals and any("code" in one for one in seen.body["usage"]):
+                return 422, problem("validation_failed", "Extra inputs are not permitted."), {}
             session, batch = seen.body["session"], seen.body["batch"]
             if self.batches.get(session, 0) < batch:
                 self.batches[session] = batch

@@ -69,7 +69,7 @@ USAGE: dict[str, Any] = {
     "key_id": KEY_ID,
     "last_used_at": None,
     "period": "hour",
-    "counts": [{"start": "2026-11-23T21:00:00Z", "count": 3}],
+    "counts": [{"start": "2026-11-23T21:00:00Z", "count": 3, "refused": {"revoked": 5}}],
     "sources": [
         {
             "public_key": PAIR.public.text,
@@ -87,6 +87,18 @@ USAGE: dict[str, Any] = {
             "private_key_display": PAIR.private.display,
             "last_used_at": "2026-11-23T21:01:00Z",
             "retires_at": None,
+        }
+    ],
+    "refusals": [
+        {
+            "public_key": PAIR.public.text,
+            "network": "198.51.100.0/24",
+            "agent": "curl",
+            "verifier": "billing-api",
+            "first_seen": "2026-11-23T21:02:00Z",
+            "last_seen": "2026-11-23T21:03:00Z",
+            "count": 5,
+            "code": "revoked",
         }
     ],
 }

@@ -95,7 +95,7 @@ def test_given_up_and_taken_up(service: LiveService, token: str) -> None:
 
 
 async def test_uses(service: LiveService, token: str) -> None:
-    """A report of uses is sent again and again until there is an answer, and every use is counted once."""
+    """A report is sent again and again until there is an answer, and every use and refusal is counted once."""
     with client(service, token) as (keys, _):
         created = keys.create("Billing export")
         assert created.private_key is not None
@@ -103,11 +103,16 @@ async def test_uses(service: LiveService, token: str) -> None:
         credential, network = create_verifier(service, f"lost-{uuid4()}"), LosesReports()
         async with AsyncVerifier(service.base_url, credential, transport=network, timing=QUICK) as verifier:
             assert await verifier.verify(text)
+            assert not await verifier.verify(text, scopes=["nobody:has"])
             await eventually_async(lambda: network.lost, "the report")
             for _ in range(3):
                 assert await verifier.verify(text)
+                assert not await verifier.verify(text, scopes=["nobody:has"])
+                assert not await verifier.verify(text, scopes=["nobody:has"], cost=0)
             await eventually_async(lambda: network.lost > 2, "three tries")
             network.losing = False
         usage = keys.usage(created.id)
         assert sum(hour.count for hour in usage.counts) == 4
         assert [source.count for source in usage.sources] == [4]
+        assert sum(hour.refused.get("insufficient_scope", 0) for hour in usage.counts) == 4
+        assert [(source.code, source.count) for source in usage.refusals] == [("insufficient_scope", 4)]

@@ -239,6 +239,8 @@ def test_usage() -> None:
     assert second.parameters == {"limit": "1", "cursor": "next", "period": "day"}
     assert (usage.counts[0].count, usage.sources[0].network, usage.sources[0].agent) == (3, "192.0.2.0/24", None)
     assert usage.sources[0].public_key == usage.secrets[0].public_key == PAIR.public.text
+    assert usage.counts[0].refused == {"revoked": 5}
+    assert (usage.refusals[0].code, usage.refusals[0].count, usage.refusals[0].agent) == ("revoked", 5, "curl")
 
 
 def test_all_pages_of_usage() -> None:

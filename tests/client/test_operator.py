@@ -87,3 +87,27 @@ def test_an_id_that_is_none(operator: ManagementClient) -> None:
     """A text that is no UUID is not sent; it could lead to another route."""
     with pytest.raises(KeywrightError):
         operator.operator.get("../verifiers")
+
+
+def test_figures(operator: ManagementClient, owner: ManagementClient) -> None:
+    """Each of the figures is read into its class, with the parameters of the query."""
+    owner.create("counted")
+    figures = operator.operator
+    verdicts = figures.verdict_figures(per="hour")
+    assert (verdicts.per, len(verdicts.periods)) == ("hour", 48)
+    top = figures.top_figures(hours=2, limit=1)
+    assert (top.since.minute, top.keys) == (0, ())
+    assert len(figures.key_figures().since_last_use) == 7
+    delays = figures.revocation_figures(hours=3)
+    assert (delays.until - delays.since).total_seconds() == 3 * 3600
+    (session,) = figures.verifier_figures().sessions
+    assert session.kind == "server"
+    with pytest.raises(Refused):
+        figures.top_figures(limit=51)
+
+
+async def test_figures_on_an_event_loop(service: LiveService, issuer: DevIssuer) -> None:
+    """The asynchronous client reads the same."""
+    async with AsyncManagementClient(service.base_url, issuer.token("org_operators", **OPERATE)) as client:
+        assert len((await client.operator.verdict_figures()).periods) == 60
+        assert (await client.operator.verifier_figures()).more is False

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -681,6 +682,36 @@ async def test_uses_are_reported(fake: FakeService, kind: Kind) -> None:
     places = {(seen["network"], seen["agent"]) for seen in fake.sightings}
     assert places == {("192.0.2.0/24", "python-httpx"), ("2001:db8::/48", None)}
     assert {seen.body["session"] for seen in fake.asked(USAGE)} == {fake.asked(FEED)[0].query["session"]}
+
+
+async def test_refusals_are_reported(fake: FakeService, kind: Kind) -> None:
+    """Refusals of known keys arrive with their codes, uses without; what costs 0 and a text that is no key do not."""
+    key, revoked = fake.create(scopes=("a:read",)), fake.create()
+    fake.revoke(revoked)
+    async with shell(kind, fake) as verifier:
+        await verifier.followed()
+        for cost in (1, 0, 1):
+            assert await verifier.verify(key, cost=cost)
+            assert not await verifier.verify(key, cost=cost, scopes=["b:read"], client_ip="192.0.2.7")
+            assert not await verifier.verify(revoked, cost=cost)
+            assert not await verifier.verify(UNKNOWN, cost=cost)
+    counts = Counter[str | None]()
+    for seen in fake.sightings:
+        counts[seen.get("code")] += seen["count"]
+    assert counts == {None: 2, "insufficient_scope": 2, "revoked": 2}
+    assert {seen["network"] for seen in fake.sightings if seen.get("code")} == {"192.0.2.0/24", None}
+
+
+async def test_an_earlier_service_gets_the_uses(fake: FakeService, kind: Kind) -> None:
+    """A service that knows no codes, and refuses a report as a whole, gets the uses without the refusals."""
+    key = fake.create()
+    fake.knows_refusals = False
+    async with shell(kind, fake) as verifier:
+        await verifier.followed()
+        assert await verifier.verify(key)
+        assert not await verifier.verify(key, scopes=["b:read"])
+    assert [seen["count"] for seen in fake.sightings] == [1]
+    assert not any("code" in seen for seen in fake.sightings)
 
 
 async def test_uses_wait_for_the_service(fake: FakeService, kind: Kind) -> None:

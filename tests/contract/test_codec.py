@@ -67,12 +67,14 @@ def test_a_private_key() -> None:
 )
 def test_times(moment: datetime, text: bytes) -> None:
     """A time is written in UTC with `Z`, with microseconds where there are any."""
-    assert written(CountResponse(moment, 1)) == b'{"start":"%b","count":1}' % text
+    assert (
+        written(CountResponse(moment, 1, {"revoked": 2})) == b'{"start":"%b","count":1,"refused":{"revoked":2}}' % text
+    )
 
 
 def test_a_time_of_another_zone() -> None:
     """A time with any offset is read as the moment that it is."""
-    count = read(CountResponse, b'{"start":"2026-11-23T22:48:05+01:00","count":1}')
+    count = read(CountResponse, b'{"start":"2026-11-23T22:48:05+01:00","count":1,"refused":{}}')
     assert count.start == datetime(2026, 11, 23, 21, 48, 5, tzinfo=UTC)
     assert count.start.tzinfo == timezone(timedelta(hours=1))
 

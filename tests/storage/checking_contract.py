@@ -22,7 +22,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
-from keywright.service.management.ports import Counted, NewApiKey, Outcome, Rotations, Source, Usage
+from keywright.service.management.ports import NewApiKey, Outcome, Rotations, Source, Usage, UsageCount
 from keywright.service.verifier_sessions import Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
@@ -1004,7 +1004,7 @@ class CheckingContract(FollowingContract):
         assert {row["key_id"] for row in database.table("key_hours")} == {made.api_key.id}
         assert {row["secret_id"] for row in database.table("secret_sources")} == {made.api_key.id}
         assert await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=HOUR) == {
-            made.api_key.id: {TODAY: Counted(1, {})}
+            made.api_key.id: {TODAY: UsageCount(1, {})}
         }
 
     async def test_no_uses(self, store: RunningStore, database: Database) -> None:
@@ -1075,7 +1075,7 @@ class CheckingContract(FollowingContract):
             assert usage is not None
             assert set(usage.counts) == {HOUR + timedelta(hours=n) for n in expected}
             counts = await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=since)
-            days = {day: Counted(count, {}) for day, count in _by_day(usage.counts).items()}
+            days = {day: UsageCount(count, {}) for day, count in _by_day(usage.counts).items()}
             assert counts.get(made.api_key.id, {}) == days
 
     async def test_usage_by_day(self, store: RunningStore) -> None:
@@ -1195,7 +1195,7 @@ class CheckingContract(FollowingContract):
         await _delete(store, made[0])
         ids = [new.api_key.id for new in made] * 2 + [foreign.api_key.id, new_id()]
         counts = await store.daily_counts(organization.id, ids, since=HOUR)
-        assert counts == {new.api_key.id: {TODAY: Counted(n + 1, {})} for n, new in enumerate(used) if n}
+        assert counts == {new.api_key.id: {TODAY: UsageCount(n + 1, {})} for n, new in enumerate(used) if n}
         assert await store.daily_counts(organization.id, [], since=HOUR) == {}
 
     # a database of another version

@@ -9,7 +9,7 @@ import pytest
 
 from keywright.keys.verdict import Code
 from keywright.service.checking.ports import HourlyUsage
-from keywright.service.management.ports import Counted, KeyFilter, NewApiKey, RefusedSource, Usage
+from keywright.service.management.ports import KeyFilter, NewApiKey, RefusedSource, Usage, UsageCount
 from keywright.storage.engine import RunningStore
 from tests.storage.checking_making import HOUR, TODAY, a_batch, an_hourly_usage
 from tests.storage.making import NOON, Database, a_rotation, an_organization, new_id, new_key
@@ -59,7 +59,7 @@ async def test_a_refusal(store: RunningStore, code: Code) -> None:
     by_day = await usage_of(store, made, by_day=True)
     assert replace(by_day, refused={}) == replace(usage, refused={})
     counts = await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=TODAY)
-    assert counts == {made.api_key.id: {TODAY: Counted(0, {code: 3})}}
+    assert counts == {made.api_key.id: {TODAY: UsageCount(0, {code: 3})}}
 
 
 async def test_refusals_change_no_use(store: RunningStore, database: Database) -> None:
@@ -87,7 +87,7 @@ async def test_refusals_change_no_use(store: RunningStore, database: Database) -
         ("rate_limited", 2),
     ]
     counts = await store.daily_counts(made.api_key.org_id, [made.api_key.id], since=TODAY)
-    assert counts == {made.api_key.id: {TODAY: Counted(5, {"rate_limited": 2, "insufficient_scope": 4})}}
+    assert counts == {made.api_key.id: {TODAY: UsageCount(5, {"rate_limited": 2, "insufficient_scope": 4})}}
     unused = await store.list_newest(
         made.api_key.org_id, limit=9, before=None, which=KeyFilter(at=NOON, unused_since=HOUR + MINUTE)
     )

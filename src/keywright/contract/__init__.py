@@ -47,7 +47,14 @@ from keywright.contract.operator import (
 )
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
-from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse, UsageResponse
+from keywright.contract.usage import (
+    CountResponse,
+    DaysResponse,
+    RefusalResponse,
+    SecretUseResponse,
+    SourceResponse,
+    UsageResponse,
+)
 from keywright.contract.verdicts import (
     BatchResponse,
     ExplanationResponse,
@@ -92,6 +99,7 @@ __all__ = [
     "PolicyResponse",
     "ProblemResponse",
     "RateLimitResponse",
+    "RefusalResponse",
     "RevocationFiguresResponse",
     "RevocationResponse",
     "ScopeResponse",

@@ -38,7 +38,7 @@ from keywright.contract.operator import (
 )
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
-from keywright.contract.usage import CountResponse, SecretUseResponse, SourceResponse, UsageResponse
+from keywright.contract.usage import CountResponse, RefusalResponse, SecretUseResponse, SourceResponse, UsageResponse
 from keywright.contract.verdicts import BatchResponse, VerifiedKey, VerifyResponse
 from keywright.keys.record import RevocationReason, Status
 
@@ -101,7 +101,7 @@ _USAGE = UsageResponse(
     key_id=_API_KEY.id,
     last_used_at=_USE,
     period="day",
-    counts=(CountResponse(start=datetime(2026, 11, 30, tzinfo=UTC), count=1042),),
+    counts=(CountResponse(start=datetime(2026, 11, 30, tzinfo=UTC), count=1042, refused={"rate_limited": 3}),),
     sources=(
         SourceResponse(
             public_key=_PUBLIC_KEY,
@@ -115,6 +115,18 @@ _USAGE = UsageResponse(
     ),
     secrets=(
         SecretUseResponse(public_key=_PUBLIC_KEY, private_key_display=_DISPLAY, last_used_at=_USE, retires_at=None),
+    ),
+    refusals=(
+        RefusalResponse(
+            public_key=_PUBLIC_KEY,
+            network="192.0.2.0/24",
+            agent="python-httpx",
+            verifier="api",
+            first_seen=_USE,
+            last_seen=_USE,
+            count=3,
+            code="rate_limited",
+        ),
     ),
 )
 _RECEIPT = RevocationResponse(

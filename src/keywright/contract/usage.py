@@ -1,27 +1,35 @@
-"""The usage of a key: counts by period, sources, and the last use of each secret."""
+"""The usage of a key: counts by period, sources of uses and of refusals, and the last use of each secret."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta
 
 from keywright.contract.codec import AwareTime, Count
+from keywright.keys.verdict import Code
 
 Period = Annotated[str, Meta(extra_json_schema={"enum": ["hour", "day"]})]
+RefusalCode = Annotated[
+    str, Meta(extra_json_schema={"enum": [code.value for code in Code if code not in (Code.VALID, Code.NOT_FOUND)]})
+]
 
 
 @dataclass(frozen=True, slots=True)
 class CountResponse:
-    """The accepted uses in one hour or day."""
+    """The accepted uses and the refusals in one hour or day."""
 
     start: AwareTime
     count: Count
+    """Accepted uses"""
+    refused: Mapping[str, Count] = field(hash=False)
+    """Refusals by the code of the verdict, such as `revoked`; codes without any are left out"""
 
 
 @dataclass(frozen=True, slots=True)
 class DaysResponse:
-    """The accepted uses of the last days."""
+    """The accepted uses and the refusals of the last days."""
 
     days: tuple[CountResponse, ...]
     """The last 7 days in UTC, today last; days without uses are included"""
@@ -32,7 +40,7 @@ class SourceResponse:
     """A network and user agent from which a key was used recently."""
 
     public_key: str
-    """The public key of the pair that was used"""
+    """The public key of the pair that was presented"""
     network: str | None
     """A /24 or /48 in CIDR form; null where the address is not known"""
     agent: str | None
@@ -41,6 +49,14 @@ class SourceResponse:
     first_seen: AwareTime
     last_seen: AwareTime
     count: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalResponse(SourceResponse):
+    """A network and user agent from which a key was refused recently, although its secret was right."""
+
+    code: RefusalCode
+    """The code of the verdict"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +83,5 @@ class UsageResponse:
     """Those of the pairs below, the latest first, at most 50"""
     secrets: tuple[SecretUseResponse, ...]
     """Current and former pairs, newest first: one page, with the next one in the `Link` header"""
+    refusals: tuple[RefusalResponse, ...]
+    """Sources from which the pairs above were refused, each with one code, the latest first, at most 50"""

@@ -35,7 +35,7 @@ TICKS_PER_SECOND = 1000
 _ORDERED_AT_ONCE = 500
 
 _REFUSALS = tuple(code for code in Code if code not in (Code.VALID, Code.NOT_FOUND))
-CODE_BYTE: Final = {code: bytes((number,)) for number, code in enumerate(_REFUSALS)}
+CODE_BYTE: Final[dict[Code, bytes]] = {code: bytes((number,)) for number, code in enumerate(_REFUSALS)}
 """The last byte of a place of refusals, for each code that a key with the right secret is refused with."""
 
 CallerName = tuple[str, str | None]

@@ -16,6 +16,7 @@ from keywright.service.management.retention import (
     PREVIEWS_KEPT,
     REPORTERS_KEPT,
     ROWS_IN_A_STEP,
+    VERDICTS_KEPT,
     Retention,
     prune,
 )
@@ -121,6 +122,7 @@ async def test_everything_has_its_age() -> None:
     assert Retention.of_days(events=0, usage=1, sources=2, receipts=3, sessions=4) == Retention(**ages)
     await tasks_of(store, Retention(**ages)).purge()
     assert dict(store.purged) == {
+        Removable.VERDICTS: NOW - VERDICTS_KEPT,
         Removable.PREVIEWS: NOW - PREVIEWS_KEPT,
         Removable.BULK_REVOCATIONS: NOW - 3 * DAY,
         Removable.ANSWERS: NOW,
@@ -137,6 +139,7 @@ async def test_everything_has_its_age() -> None:
     await tasks_of(store, Retention()).purge()
     assert set(dict(store.purged)) == {
         Removable.ANSWERS,
+        Removable.VERDICTS,
         Removable.CONSOLE_SESSIONS,
         Removable.REPORTERS,
         Removable.PREVIEWS,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from keywright.service.management.ports import Counted, Usage
+from keywright.service.management.ports import Usage, UsageCount
 from keywright.service.management.usage_reports import DAY, HOUR, LONGEST, Count, UsageReports, counts_of
 from keywright.service.principal import Organization, Principal
 from tests.service.fake_store import FakeStore
@@ -46,9 +46,9 @@ class CountingStore(FakeStore):
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, Counted]]:
+    ) -> dict[UUID, dict[datetime, UsageCount]]:
         self.asked.append((since, True))
-        days = {day: Counted(count, {"revoked": 1}) for day, count in _by_day(self.hours).items()}
+        days = {day: UsageCount(count, {"revoked": 1}) for day, count in _by_day(self.hours).items()}
         return {KEY: days} if KEY in key_ids else {}
 
 
@@ -132,9 +132,9 @@ def test_periods_begin_in_utc() -> None:
     """A period begins with an hour or a day in UTC, whatever the zone of the moments."""
     elsewhere = timezone(timedelta(hours=5, minutes=30))
     stored = {
-        at(22, 23): Counted(1, {}),
-        at(23, 0): Counted(2, {"revoked": 1}),
-        at(23, 1): Counted(0, {"expired": 4, "revoked": 2}),
+        at(22, 23): UsageCount(1, {}),
+        at(23, 0): UsageCount(2, {"revoked": 1}),
+        at(23, 1): UsageCount(0, {"expired": 4, "revoked": 2}),
     }
     counts = counts_of(stored, at(23, 0).astimezone(elsewhere), at(23, 1), DAY)
     assert counts == [Count(at(23, 0), 2, {"expired": 4, "revoked": 3})]

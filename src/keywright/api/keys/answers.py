@@ -6,6 +6,7 @@ The answer with a key has its entity tag, and no shared cache may store it.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,11 +21,11 @@ from keywright.contract.audit_log import ActorResponse, EventResponse
 from keywright.contract.codec import written
 from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeResponse
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
-from keywright.contract.usage import CountResponse, DaysResponse, SecretUseResponse, SourceResponse
+from keywright.contract.usage import CountResponse, DaysResponse, RefusalResponse, SecretUseResponse, SourceResponse
 from keywright.keys.record import ApiKey, RevocationReason, Secret
 from keywright.service.management.audit_log import Event
 from keywright.service.management.commands import Created, Policy
-from keywright.service.management.ports import Link, Source
+from keywright.service.management.ports import Link, RefusedSource, Source
 from keywright.service.management.refusals import Refused
 from keywright.service.management.usage_reports import Count
 from keywright.service.ports import Clock
@@ -110,7 +111,7 @@ def created_response(created: Created, principal: Principal, now: datetime) -> M
 
 
 def used_response(key: ApiKey, principal: Principal, now: datetime, days: Sequence[Count]) -> Members:
-    """Give *key* with its accepted uses of the last days: the members of a `UsedApiKeyResponse`."""
+    """Give *key* with its uses and refusals of the last days: the members of a `UsedApiKeyResponse`."""
     return {
         **api_key_response(key, principal, now),
         "usage": DaysResponse(tuple(map(count_response, days))),
@@ -147,21 +148,22 @@ def revocation_response(key_id: UUID, receipt: Receipt) -> RevocationResponse:
 
 
 def count_response(count: Count) -> CountResponse:
-    """Give the accepted uses of one period."""
-    return CountResponse(count.start, count.count)
+    """Give the accepted uses and the refusals of one period."""
+    return CountResponse(count.start, count.count, count.refused)
 
 
 def source_response(source: Source) -> SourceResponse:
     """Give a network and user agent that used the key."""
-    return SourceResponse(
-        public_key=source.public_key,
-        network=source.network,
-        agent=source.agent,
-        verifier=source.verifier,
-        first_seen=source.first_seen,
-        last_seen=source.last_seen,
-        count=source.count,
-    )
+    return SourceResponse(**_members(source))
+
+
+def refusal_response(source: RefusedSource) -> RefusalResponse:
+    """Give a network and user agent that presented the key and was refused."""
+    return RefusalResponse(**_members(source))
+
+
+def _members(source: Source) -> Members:
+    return {member.name: getattr(source, member.name) for member in fields(source)}
 
 
 def secret_use_response(secret: Secret) -> SecretUseResponse:

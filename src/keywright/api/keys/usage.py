@@ -15,6 +15,7 @@ from keywright.api.keys.answers import (
     TAG,
     answer,
     count_response,
+    refusal_response,
     revocation_response,
     secret_use_response,
     source_response,
@@ -84,8 +85,9 @@ class UsageRoutes:
     )
     async def get_usage(self, principal: MayRead, key_id: KeyId, query: Query[UsageQuery]) -> Response:
         """
-        Get the accepted uses by hour or day, and the key's pairs, newest first, with their recent sources. The next
-        page of pairs is in the `Link` header.
+        Get the accepted uses and the refusals by hour or day, and the key's pairs, newest first, with the recent
+        sources of both. Refusals are of keys whose secret was right: a text that is no key is nobody's. The next page
+        of pairs is in the `Link` header.
         """
         return await answer_usage(self._usage, principal, key_id, query, f"{PATH}/{key_id}/usage")
 
@@ -111,6 +113,7 @@ async def answer_usage(
             counts=tuple(map(count_response, report.counts)),
             sources=tuple(map(source_response, report.usage.sources)),
             secrets=tuple(map(secret_use_response, report.usage.secrets)),
+            refusals=tuple(map(refusal_response, report.usage.refusals)),
         ),
         query.link_to(path, report.usage.next),
     )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from keywright.cli.tables import moment, print_fields, print_rows
 
 if TYPE_CHECKING:
     from keywright.client import UsagePage
-    from keywright.contract import EventResponse, OptionsResponse, RevocationResponse, UsageResponse
+    from keywright.contract import EventResponse, OptionsResponse, RevocationResponse, SourceResponse, UsageResponse
 
 _MOST_DETAILS = 80
 
@@ -89,7 +90,11 @@ def events(
 @option_types.all_pages
 @option_types.as_json
 def usage(key: str, period: str, since: datetime | None, limit: int, everything: bool, as_json: bool) -> None:
-    """Show how often a key was used, by period, by source and by secret, the newest secrets first."""
+    """
+    Show how often a key was used and refused, by period, by source and by secret, the newest secrets first.
+
+    Refusals have the code of the verdict, such as revoked: they show who still presents a key that was revoked.
+    """
     with service() as client:
         pages = client.iterate_usage(lookup.id_of(client, key), page_size=limit, period=period, since=since)
         read = list(islice(pages, None if everything else 1))
@@ -156,36 +161,35 @@ def _joined(pages: Sequence["UsagePage"]) -> "UsageResponse":
     """Return the usage of a key with the secrets and sources of all pages; the sources are sorted, the latest first."""
     from keywright.contract import UsageResponse
 
-    first = pages[0]
+    first, latest = pages[0], attrgetter("last_seen")
     sources = [source for page in pages for source in page.sources]
+    refusals = [source for page in pages for source in page.refusals]
     return UsageResponse(
         key_id=first.key_id,
         last_used_at=first.last_used_at,
         period=first.period,
         counts=first.counts,
-        sources=tuple(sorted(sources, key=lambda source: source.last_seen, reverse=True)),
+        sources=tuple(sorted(sources, key=latest, reverse=True)),
         secrets=tuple(secret for page in pages for secret in page.secrets),
+        refusals=tuple(sorted(refusals, key=latest, reverse=True)),
     )
 
 
 def _print_usage(usage: "UsageResponse") -> None:
-    """Print the usage by period, then by source, then by secret."""
-    print_rows((usage.period.capitalize(), "Uses"), [(moment(one.start), str(one.count)) for one in usage.counts])
+    """Print uses and refusals by period, then their sources, then the secrets."""
+    rows = [(moment(one.start), str(one.count), _by_code(one.refused)) for one in usage.counts]
+    print_rows((usage.period.capitalize(), "Uses", "Refused"), rows)
+    displays = {secret.public_key: secret.private_key_display for secret in usage.secrets}
     if usage.sources:
-        displays = {secret.public_key: secret.private_key_display for secret in usage.secrets}
-        rows = [
-            (
-                source.network or "–",
-                source.agent or "–",
-                source.verifier,
-                displays.get(source.public_key, "–"),
-                str(source.count),
-                moment(source.last_seen),
-            )
-            for source in usage.sources
-        ]
         click.echo()
-        print_rows(("From", "Agent", "Through", "Key", "Uses", "Last"), rows)
+        uses = [(*_place(one, displays), moment(one.last_seen)) for one in usage.sources]
+        print_rows(("From", "Agent", "Through", "Key", "Uses", "Last"), uses)
+    if usage.refusals:
+        click.echo()
+        refused = [
+            (one.code, *_place(one, displays), moment(one.first_seen), moment(one.last_seen)) for one in usage.refusals
+        ]
+        print_rows(("Refused", "From", "Agent", "Through", "Key", "Times", "First", "Last"), refused)
     click.echo()
     print_rows(
         ("Key", "Last used", "Works until"),
@@ -198,6 +202,16 @@ def _print_usage(usage: "UsageResponse") -> None:
             for one in usage.secrets
         ],
     )
+
+
+def _by_code(refused: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {code}" for code, count in refused.items()) or "–"
+
+
+def _place(source: "SourceResponse", displays: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a source of uses or refusals as columns, their number last."""
+    shown = displays.get(source.public_key, "–")
+    return source.network or "–", source.agent or "–", source.verifier, shown, str(source.count)
 
 
 def _print_receipt(receipt: "RevocationResponse") -> None:

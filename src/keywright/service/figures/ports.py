@@ -13,8 +13,8 @@ from uuid import UUID
 from keywright.service.checking.ports import UsageBatch
 from keywright.service.verifier_sessions import Session
 
-MOST_HOURS_READ = 1_000_000
-"""The most counts, each of one key in one hour, that a report on the most used keys reads."""
+MOST_HOURS_READ = 500_000
+"""How many counts, each of one key in one hour, a report on the most used keys reads, and the rest of the last hour."""
 
 MOST_CHANGES_READ = 10_000
 """The most changes among which a report on delays looks for revocations."""
@@ -55,7 +55,7 @@ class Top(NamedTuple):
     """
     The keys and organizations with the most uses, and the keys with the most refusals, the highest first.
 
-    `since` is the beginning of the first hour that was read whole.
+    `since` is the beginning of the first hour that was read.
     """
 
     since: datetime
@@ -163,7 +163,7 @@ class FiguresStore(VerdictStore, Protocol):
         ...
 
     async def top(self, reader: UUID, *, since: datetime, limit: int) -> Top:
-        """Give the *limit* keys and organizations with the most uses since *since*; reads MOST_HOURS_READ at most."""
+        """Give the *limit* keys and organizations with the most uses since *since*, or later: see MOST_HOURS_READ."""
         ...
 
     async def revocation_delays(self, reader: UUID, *, hours: int) -> Delays:

@@ -188,7 +188,7 @@ class RefusedSource(Source):
     code: str
 
 
-class Counted(NamedTuple):
+class UsageCount(NamedTuple):
     """The accepted uses of a key in some time, and its refusals by code."""
 
     uses: int
@@ -239,7 +239,7 @@ class UsageStore(Protocol):
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, Counted]]:
+    ) -> dict[UUID, dict[datetime, UsageCount]]:
         """
         Give accepted uses and refusals since *since* by key and day in UTC; keys and days without either are left out.
 

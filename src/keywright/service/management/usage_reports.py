@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from keywright.service.management.ports import SECRETS_PER_PAGE, Counted, Usage, UsageStore
+from keywright.service.management.ports import SECRETS_PER_PAGE, Usage, UsageCount, UsageStore
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 from keywright.service.turns import Turns
@@ -91,13 +91,13 @@ class UsageReports:
         return days
 
 
-def _hours(usage: Usage) -> dict[datetime, Counted]:
+def _hours(usage: Usage) -> dict[datetime, UsageCount]:
     """Give the counts of uses and refusals, hours or days, together."""
     moments = {*usage.counts, *usage.refused}
-    return {moment: Counted(usage.counts.get(moment, 0), usage.refused.get(moment, {})) for moment in moments}
+    return {moment: UsageCount(usage.counts.get(moment, 0), usage.refused.get(moment, {})) for moment in moments}
 
 
-def counts_of(stored: Mapping[datetime, Counted], since: datetime, now: datetime, period: timedelta) -> list[Count]:
+def counts_of(stored: Mapping[datetime, UsageCount], since: datetime, now: datetime, period: timedelta) -> list[Count]:
     """Add stored counts of hours or days up into periods from *since* to *now*, empty ones included."""
     uses: dict[datetime, int] = {}
     refused: dict[datetime, Counter[str]] = {}

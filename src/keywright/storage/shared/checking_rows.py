@@ -9,7 +9,7 @@ from uuid import UUID
 from keywright.keys.record import Secret
 from keywright.service.change_feed import Change
 from keywright.service.checking.ports import HourlyUsage
-from keywright.service.management.ports import Counted, RefusedSource, Source, Usage
+from keywright.service.management.ports import RefusedSource, Source, Usage, UsageCount
 from keywright.service.verifier_sessions import Confirmation, Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared.readers import Decoding, KeyReader, column_names
@@ -245,13 +245,15 @@ def _source(decoding: Decoding, row: UsageRow, secrets: Mapping[Any, Secret]) ->
     }
 
 
-def days_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, Counted]]:
+def days_by_key(decoding: Decoding, rows: Iterable[Sequence[Any]]) -> dict[UUID, dict[datetime, UsageCount]]:
     """Read rows of a key, a day, a code, which is None for uses, and a count."""
-    days: dict[UUID, dict[datetime, Counted]] = {}
+    days: dict[UUID, dict[datetime, UsageCount]] = {}
     for key_id, day, code, count in rows:
         of_key, at = days.setdefault(decoding.id(key_id), {}), decoding.time(day)
-        known = of_key.get(at, Counted(0, {}))
-        of_key[at] = known._replace(uses=count) if code is None else Counted(known.uses, {**known.refused, code: count})
+        known = of_key.get(at, UsageCount(0, {}))
+        of_key[at] = (
+            known._replace(uses=count) if code is None else UsageCount(known.uses, {**known.refused, code: count})
+        )
     return days
 
 

@@ -115,28 +115,33 @@ def top(dialect: Dialect) -> str:
     """
     Give what was used most. Values: since when, the most rows of each kind.
 
-    Gives rows of a kind, a key, its name, an organization, its external id, uses, refusals; first one with an hour:
-    that of the oldest count that was read, where there are more.
+    Gives rows of a kind, a key, its name, an organization, its external id, uses, refusals; and one with the hour since
+    which they count: that of the oldest count that may be read, where there are more.
     """
-    no_id, no_name = "CAST(NULL AS uuid)", "CAST(NULL AS text)"
-    shown = "k.id, k.name, o.id, o.external_id, {0}.uses, {0}.refusals, CAST(NULL AS timestamptz)"
+    no_id, no_name, no_hour = (f"CAST(NULL AS {type_})" for type_ in ("uuid", "text", "timestamptz"))
+    shown = f"k.id, k.name, o.id, o.external_id, {{0}}.uses, {{0}}.refusals, {no_hour}"
     named = "JOIN api_keys k ON k.id = {0}.key_id JOIN organizations o ON o.id = k.org_id"
+    last = f"""
+        SELECT hour FROM (
+            SELECT hour FROM {{0}} WHERE hour >= $1
+            ORDER BY hour DESC, key_id DESC LIMIT 1 OFFSET {MOST_HOURS_READ - 1}
+        ) {{0}}_last
+    """  # noqa: S608
     return f"""
-        WITH counted AS MATERIALIZED (
-            SELECT hour, key_id, count FROM key_hours WHERE hour >= $1
-            ORDER BY hour DESC, key_id DESC LIMIT {MOST_HOURS_READ}
-        ),
-        refused AS MATERIALIZED (
-            SELECT hour, key_id, count FROM key_refusals WHERE hour >= $1
-            ORDER BY hour DESC, key_id DESC LIMIT {MOST_HOURS_READ}
+        WITH bound AS MATERIALIZED (
+            SELECT max(hour) AS hour FROM (
+                SELECT CAST($1 AS timestamptz) AS hour
+                UNION ALL {last.format("key_hours")} UNION ALL {last.format("key_refusals")}
+            ) bounds
         ),
         used AS MATERIALIZED (
             SELECT key_id, CAST(sum(uses) AS bigint) AS uses, CAST(sum(refusals) AS bigint) AS refusals FROM (
-                SELECT key_id, count AS uses, 0 AS refusals FROM counted
-                UNION ALL SELECT key_id, 0, count FROM refused
-            ) both_of_them GROUP BY key_id
+                SELECT key_id, count AS uses, 0 AS refusals FROM key_hours WHERE hour >= (SELECT hour FROM bound)
+                UNION ALL
+                SELECT key_id, 0, count FROM key_refusals WHERE hour >= (SELECT hour FROM bound)
+            ) counted GROUP BY key_id
         ),
-        owned AS MATERIALIZED (
+        owned AS (
             SELECT k.org_id, CAST(sum(used.uses) AS bigint) AS uses, CAST(sum(used.refusals) AS bigint) AS refusals
             FROM used JOIN api_keys k ON k.id = used.key_id GROUP BY k.org_id
         ),
@@ -147,13 +152,10 @@ def top(dialect: Dialect) -> str:
         UNION ALL
         SELECT 'refused', {shown.format("refused_keys")} FROM refused_keys {named.format("refused_keys")}
         UNION ALL
-        SELECT 'organization', {no_id}, {no_name}, o.id, o.external_id, a.uses, a.refusals, CAST(NULL AS timestamptz)
+        SELECT 'organization', {no_id}, {no_name}, o.id, o.external_id, a.uses, a.refusals, {no_hour}
         FROM organizations_used a JOIN organizations o ON o.id = a.org_id
         UNION ALL
-        SELECT 'cut', {no_id}, {no_name}, {no_id}, {no_name}, 0, 0, max(hour) FROM (
-            SELECT min(hour) AS hour FROM counted HAVING count(*) = {MOST_HOURS_READ}
-            UNION ALL SELECT min(hour) FROM refused HAVING count(*) = {MOST_HOURS_READ}
-        ) cut HAVING max(hour) IS NOT NULL
+        SELECT 'since', {no_id}, {no_name}, {no_id}, {no_name}, 0, 0, hour FROM bound
     """  # noqa: S608
 
 

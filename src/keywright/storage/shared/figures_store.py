@@ -3,7 +3,7 @@
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -82,10 +82,9 @@ class SharedFiguresStore(SharedOperatorStore):
         kinds: dict[str, list[Row]] = {}
         for row in found:
             kinds.setdefault(row[0], []).append(row[1:])
-        for *_, hour in kinds.get("cut", ()):
-            since = self._decoding.time(hour) + timedelta(hours=1)
+        ((*_, hour),) = kinds["since"]
         return Top(
-            since,
+            self._decoding.time(hour),
             sorted((self._used_key(*row) for row in kinds.get("key", ())), key=_uses, reverse=True),
             sorted((self._used_organization(*row) for row in kinds.get("organization", ())), key=_uses, reverse=True),
             sorted((self._used_key(*row) for row in kinds.get("refused", ())), key=_refusals, reverse=True),

@@ -26,7 +26,7 @@ from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
 from keywright.service.figures.ports import VerdictCount
 from keywright.service.management.audit_log import Event
-from keywright.service.management.ports import Counted, NewApiKey, Outcome, Rotation, SealedAnswer
+from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer, UsageCount
 from keywright.service.management.task_ports import Removable
 from keywright.service.operator.ports import BulkRevocation
 from keywright.service.verifiers import Verifier
@@ -208,7 +208,7 @@ class SqliteStore(SharedFiguresStore):
 
     async def daily_counts(
         self, org_id: UUID, key_ids: Sequence[UUID], *, since: datetime
-    ) -> dict[UUID, dict[datetime, Counted]]:
+    ) -> dict[UUID, dict[datetime, UsageCount]]:
         """See `Store.daily_counts`."""
         ids = [key_id.bytes for key_id in key_ids]
         beginning = SQLITE.time(since)
