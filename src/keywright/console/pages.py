@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from keywright.console.assets import Asset, Assets
-from keywright.console.element import ENTRY, answer
+from keywright.console.element import answer
 from keywright.console.headers import NO_STORE, PAGE
 
 FILES = "console/static"
@@ -61,7 +61,7 @@ class Pages:
         text = self.files.by_path[name].plain.decode()
         values = {
             "files": f"{self._public_url}/{FILES}/{self.files.version}",
-            "element": f"{self._public_url}/element/{self._element.version}/{ENTRY}",
+            "element": f"{self._public_url}/element/{self._element.version}",
             "origin": self._public_url,
             **more,
         }

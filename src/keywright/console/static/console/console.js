@@ -24,6 +24,9 @@ const WORDS = {
 const language = navigator.language.toLowerCase().startsWith('de') ? 'de' : 'en';
 const words = WORDS[language];
 const main = document.getElementById('main');
+const element = import(document.getElementById('element').href);
+// Whoever is not signed in needs it later.
+element.catch(() => {});
 const query = new URLSearchParams(location.search);
 const SIGNED_OUT = '/console/signed-out';
 const DETAIL = /^#\/keys\/([0-9a-f-]{36})(?:\/(\w+))?$/;
@@ -95,7 +98,7 @@ async function showKeys(session) {
   document.getElementById('organization').textContent = session.organization;
   document.getElementById('name').textContent = session.name;
   document.getElementById('who').hidden = false;
-  await import(document.getElementById('element').href);
+  await element;
   const keys = document.createElement('keywright-keys');
   keys.apiBase = '/console/api/v2';
   keys.headingLevel = 1;

@@ -118,6 +118,7 @@ export class KeywrightKeys extends LitElement {
   updated() {
     this.overlays?.sync(this);
     this.#keepFocus();
+    this.focused = null;
     this.#guard();
   }
 

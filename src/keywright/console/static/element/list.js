@@ -137,13 +137,13 @@ const table = (el, rows) => {
     <table class="keys" role="table" part="table" aria-labelledby="title">
       <thead role="rowgroup">
         <tr role="row">
-          <th role="columnheader" scope="col">${w.t('name')}</th>
-          <th role="columnheader" scope="col">${w.t('key')}</th>
+          <th role="columnheader" scope="col" class="who">${w.t('name')}</th>
+          <th role="columnheader" scope="col" class="code">${w.t('key')}</th>
           <th role="columnheader" scope="col">${w.t('status')}</th>
           <th role="columnheader" scope="col" class="week">${w.t('week')}</th>
           <th role="columnheader" scope="col">${w.t('lastUsed')}</th>
           <th role="columnheader" scope="col">${w.t('expires')}</th>
-          <th role="columnheader" scope="col"><span class="visually-hidden">${w.t('actions')}</span></th>
+          <th role="columnheader" scope="col" class="acts"><span class="visually-hidden">${w.t('actions')}</span></th>
         </tr>
       </thead>
       <tbody role="rowgroup">
@@ -156,7 +156,20 @@ const table = (el, rows) => {
 const skeleton = () =>
   html`<tr class="skeleton" role="row" aria-hidden="true"><th class="who"><i></i></th><td><i></i></td><td><i></i></td><td class="week"><i></i></td><td><i></i></td><td><i></i></td><td class="acts"></td></tr>`;
 
+// What is typed in a dialog renders the list as well: a row that nothing changed is not written again for a while.
+const rows = new WeakMap();
+
 const row = (el, key) => {
+  const half = Math.floor(el.now / 30000);
+  const open = el.ui.menu?.key.id === key.id;
+  const known = rows.get(key);
+  if (known && known.el === el && known.w === el.w && known.half === half && known.open === open) return known.row;
+  const made = { el, w: el.w, half, open, row: writeRow(el, key, open) };
+  rows.set(key, made);
+  return made.row;
+};
+
+const writeRow = (el, key, open) => {
   const { w } = el;
   const now = el.now;
   return html`<tr role="row" part="row" data-id=${key.id}>
@@ -170,7 +183,7 @@ const row = (el, key) => {
     <td role="cell" class="used" part="cell" data-label=${w.t('lastUsed')}>${key.last_used_at ? w.time(key.last_used_at, now) : html`<span class="muted">${w.t('never')}</span>`}</td>
     <td role="cell" class="ends" part="cell" data-label=${w.t('expires')}>${key.expires_at ? w.time(key.expires_at, now) : html`<span class="muted">${w.t('never')}</span>`}</td>
     <td role="cell" class="acts end" part="cell">
-      <button class="icon quiet" aria-haspopup="menu" aria-expanded=${el.ui.menu?.key.id === key.id ? 'true' : 'false'} aria-label=${w.t('actionsFor', { name: key.name })} @click=${(event) => openMenu(el, key, event.currentTarget)} @keydown=${(event) => menuByArrow(el, key, event)}>${icon(DOTS)}</button>
+      <button class="icon quiet" aria-haspopup="menu" aria-expanded=${open ? 'true' : 'false'} aria-label=${w.t('actionsFor', { name: key.name })} @click=${(event) => openMenu(el, key, event.currentTarget)} @keydown=${(event) => menuByArrow(el, key, event)}>${icon(DOTS)}</button>
     </td>
   </tr>`;
 };
@@ -184,11 +197,10 @@ export const environment = (key) => (key.environment ? html`<span class="env ${k
 const spark = (w, days) => {
   const most = Math.max(1, ...days.map((day) => day.count));
   const total = days.reduce((sum, day) => sum + day.count, 0);
+  const bar = ({ count }, index) => `M${index * 10 + 1} 20v-${count ? Math.max(3, (18 * count) / most) : 1.5}h8V20z`;
+  const bars = (used) => days.map((day, index) => (!!day.count === used ? bar(day, index) : '')).join('');
   return html`<svg class="spark" viewBox="0 0 70 20" preserveAspectRatio="none" role="img" aria-label=${w.t('usesInWeek', { n: total })}>
-    ${days.map((day, index) => {
-      const height = day.count ? Math.max(3, (18 * day.count) / most) : 1.5;
-      return svg`<rect class=${day.count ? 'bar' : 'bar none'} x=${index * 10 + 1} y=${20 - height} width="8" height=${height} rx="1"/>`;
-    })}
+    <path class="bar" d=${bars(true)} /><path class="bar none" d=${bars(false)} />
   </svg>`;
 };
 

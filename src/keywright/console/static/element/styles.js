@@ -76,9 +76,15 @@ export const styles = css`
   thead th { background: var(--_surface); border-block-end: 1px solid var(--_border); }
   th, td { padding: 0.6em 0.75em; vertical-align: middle; }
   tbody tr + tr td, tbody tr + tr th { border-block-start: 1px solid var(--_border); }
+  /* With fixed columns a long list is laid out in one pass, and nothing moves when it comes. */
+  .keys { table-layout: fixed; }
+  .keys .who { inline-size: 28%; }
+  .keys .code { inline-size: 22%; }
+  .keys .week { inline-size: 9.4em; }
+  .keys .acts { inline-size: 5em; }
   .keys tbody tr:hover { background: var(--_surface); }
   .keys td { font-variant-numeric: tabular-nums; }
-  .keys .who { inline-size: 30%; font-weight: 400; font-size: 1em; color: inherit; white-space: normal; }
+  .keys tbody .who { font-weight: 400; font-size: 1em; color: inherit; white-space: normal; }
   .who button { justify-content: start; text-align: start; font-weight: 600; color: var(--_text); text-decoration: none; overflow-wrap: anywhere; white-space: normal; }
   .who button:hover { text-decoration: underline; color: var(--_accent); }
   .who p { color: var(--_muted); font-size: 0.875em; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
