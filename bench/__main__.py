@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from inspect import cleandoc
 from pathlib import Path
 
-from bench import compare, goals, http_cases, in_process, machine, neighbours, plots, revocation, start, store
+from bench import compare, console, goals, http_cases, in_process, machine, neighbours, plots, revocation, start, store
 from bench.cases import AFTER, BEFORE, CASES, Case
 from bench.figures import Section, Table
 from bench.issuer import Issuer
@@ -41,9 +41,10 @@ SECTIONS = {
     "in-process": in_process.section,
     "start": start.section,
     "neighbours": neighbours.section,
+    "console": console.section,
     "peers": peers.section,
 }
-ROUNDS_OF = {"in-process": in_process.rounds, "peers": peers.creations}
+ROUNDS_OF = {"in-process": in_process.rounds, "console": console.rounds, "peers": peers.creations}
 """How that is measured in which a goal is set, though `wrk` does not send it."""
 
 

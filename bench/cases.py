@@ -119,5 +119,6 @@ CASES = (
     Case(name="in-process", title="The in-process verifier"),
     Case(name="start", title="Start and memory of the service"),
     Case(name="neighbours", title="A neighbour under attack"),
+    Case(name="console", title="The console and the element"),
     Case(name="peers", title="Peers"),
 )  # fmt: skip

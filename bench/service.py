@@ -28,6 +28,7 @@ VERIFY = f"{API_KEYS}/verify"
 KEYS = 20_000
 TENANT = "bench"
 FILL_SECONDS = 1200
+_PROGRAM = [sys.executable, "-m", "keywright"]
 BOUND, UNBOUND = Keys(), Keys(networks=0)
 
 
@@ -90,8 +91,19 @@ class Tree:
         self._command(url, "migrate")
         return url
 
+    def demo(self, *words: str, **settings: str) -> tuple[list[str], dict[str, str], Path]:
+        """Give the command of `keywright dev`, its environment and its folder, which goes with the tree."""
+        return [*_PROGRAM, "dev", *words], self.environment(**settings), self._folder
+
+    def exported(self) -> Path:
+        """Give a folder with the element's files."""
+        folder = self._folder / "element"
+        if not folder.exists():
+            self._command("sqlite://", "console", "export", str(folder))
+        return folder
+
     def _command(self, url: str, *words: str) -> str:
-        command, env = [sys.executable, "-m", "keywright", *words], self.environment(database_url=url)
+        command, env = [*_PROGRAM, *words], self.environment(database_url=url)
         done = subprocess.run(command, env=env, cwd=self._folder, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
@@ -162,7 +174,7 @@ class Tree:
         # What the load generator says in X-Forwarded-For counts.
         env = self.environment(**settings, trusted_proxies="127.0.0.0/8", **more)
         log = self._folder / f"log-{os.urandom(4).hex()}"
-        command = [sys.executable, "-m", "keywright", "serve"]
+        command = [*_PROGRAM, "serve"]
         with started(command, env=env, cwd=self._folder, log=log, cores=cores) as process:
             yield Server(_listening(process, log), process)
 

@@ -51,6 +51,7 @@ def test_options(bound: Caller) -> None:
         "policy": {"max_life_seconds": 30 * 86_400, "expiry_required": False, "max_active_keys": 2},
         "permissions": ALL_PERMISSIONS,
         "grantable_scopes": None,
+        "client_ip": "127.0.0.1",
     }
 
 
@@ -63,6 +64,7 @@ def test_options_without_rules(caller: Caller) -> None:
         "policy": {"max_life_seconds": None, "expiry_required": False, "max_active_keys": 100_000},
         "permissions": ALL_PERMISSIONS,
         "grantable_scopes": None,
+        "client_ip": "127.0.0.1",
     }
 
 
@@ -72,6 +74,22 @@ def test_options_name_the_permissions_of_the_token(caller: Caller) -> None:
     claimed = ["read:api_keys", "revoke:api_keys", "operate:api_keys", "something:else"]
     with caller.another(permissions=claimed) as reader:
         assert reader.http.get(OPTIONS).json()["permissions"] == ["read:api_keys", "revoke:api_keys"]
+
+
+def test_options_name_the_address_of_the_caller(issuer: DevIssuer) -> None:
+    """A form can offer the address that it was asked from: that behind a trusted proxy, else that of the connection."""
+    with start_service(environment(issuer, trusted_proxies="127.0.0.0/8")) as live, Caller(live, issuer) as caller:
+        found = [
+            caller.http.get(OPTIONS, headers={"X-Forwarded-For": value}).json()["client_ip"]
+            for value in ("203.0.113.7", "198.51.100.1, 203.0.113.7, 127.0.0.9", "nonsense")
+        ]
+    assert found == ["203.0.113.7", "203.0.113.7", None]
+
+
+def test_options_believe_no_other_proxy(caller: Caller) -> None:
+    """What an untrusted caller says of its address counts for nothing."""
+    answer = caller.http.get(OPTIONS, headers={"X-Forwarded-For": "203.0.113.7"})
+    assert answer.json()["client_ip"] == "127.0.0.1"
 
 
 def test_a_key_without_an_expiry_gets_the_longest(bound: Caller) -> None:

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from bench import goals
+from bench import console, goals
 from bench.cases import BEFORE, CASES, NGINX
 from bench.goals import DJANGO, FIRST_ROUND, GOALS, Goal
 from bench.in_process import Call
@@ -52,7 +52,7 @@ def test_both_trees_stand_beside_each_other() -> None:
 
 def test_every_goal_can_be_measured() -> None:
     """A goal names a case, a figure of its rounds, and what is measured beside it."""
-    known = {each.name for each in (*fields(Figures), *fields(Call))}
+    known = {each.name for each in (*fields(Figures), *fields(Call), *fields(console.Figures))}
     for goal in GOALS:
         case = BY_NAME[goal.case]
         assert goal.figure in known

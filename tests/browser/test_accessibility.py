@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.axe import script, violations
 from tests.browser.stage import KEYS, Form, Stage, answering, in_days, lost
 
 FORMS = [
@@ -195,6 +196,42 @@ def history_of_an_ended_key(stage: Stage) -> None:
     stage.find(".timeline").wait_for()
 
 
+def audit(stage: Stage) -> None:
+    used = stage.key(description="Deploys", scopes=["orders:read"])
+    stage.call("PATCH", f"{KEYS}/{used['id']}", json={"description": "Deploys the site", "scopes": []})
+    stage.call("PUT", f"{KEYS}/{used['id']}/revoke", json={"reason": "superseded"})
+    stage.open(view="events")
+    stage.find(".timeline").wait_for()
+    stage.find("select").last.select_option("between")
+    stage.find("input[type=datetime-local]").first.wait_for()
+
+
+def audit_without_a_match(stage: Stage) -> None:
+    audit(stage)
+    stage.find("select").first.select_option("rotated")
+    stage.find(".empty").wait_for()
+
+
+def audit_refused(stage: Stage) -> None:
+    stage.permissions = ["read:api_keys"]
+    stage.open(view="events")
+    stage.find(".banner[role=alert]").wait_for()
+
+
+def inline(stage: Stage) -> None:
+    key = stage.key(allowed_ips=["203.0.113.0/24"])
+    stage.open(overlay="inline", selected=key["id"])
+    stage.find(".facts").wait_for()
+
+
+def inline_edit(stage: Stage) -> None:
+    inline(stage)
+    stage.find(".drawer .middle .row button").first.click()
+    stage.find("#f-name").fill("")
+    stage.page.keyboard.press("Enter")
+    stage.find("#wrong-name").wait_for()
+
+
 def rotate(stage: Stage) -> None:
     filled(stage)
     stage.row("CI deploy").locator(".acts button").click()
@@ -302,6 +339,7 @@ STATES: list[State] = [
         rotation_under_way,
     ),
     *(tab("history", ".timeline"), history_of_an_ended_key, rotate, revoke, revoke_wrong, receipt, receipt_pending),
+    *(audit, audit_without_a_match, audit_refused, inline, inline_edit),
     *(disable, delete, may_not_read, may_only_read, unavailable, unavailable_with_keys, session_ended),
 ]
 
@@ -311,17 +349,7 @@ STATES: list[State] = [
 def test_no_violation(stage: Stage, modules: Path, state: State, form: Form) -> None:
     """In this state axe finds nothing, the page is not wider than the screen, and no policy is violated."""
     stage.form = form
-    stage.scripts.append((modules / "axe-core" / "axe.min.js").read_text())
+    stage.scripts.append(script(modules))
     state(stage)
-    assert violations(stage) == []
+    assert violations(stage.page, RULES) == []
     assert stage.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def violations(stage: Stage) -> list[str]:
-    """Run axe, and give each violation with the elements that have it."""
-    found = stage.page.evaluate("rules => axe.run(document, {rules})", RULES)
-    return [
-        f"{one['id']}: {node['html'][:160]} {node['failureSummary']}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]

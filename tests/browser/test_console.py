@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browser.axe import script, violations
 from tests.browser.tls import tls_in_front
 from tests.live import PATIENCE_SECONDS, LiveService, start_service
 from tests.oidc_provider import OidcProvider, start_oidc_provider
@@ -213,3 +215,80 @@ def test_a_browser_without_cookies(page: Page, context: BrowserContext) -> None:
     context.route("**/console/auth/session", lambda route: route.fulfill(json={"signed_in": False}))
     page.goto(f"{HOME}/console")
     page.get_by_role("heading", name="This browser keeps no cookies here").wait_for()
+
+
+def test_the_address_follows_the_element(page: Page) -> None:
+    """The tabs, a key and its tab are in the address; a link leads there, and back leads out again."""
+    signed_in(page)
+    made = page.evaluate(
+        """() => fetch('/console/api/v2/api-keys', {method: 'POST', body: '{"name": "Linked"}', headers:
+        {'X-Keywright-Console': '1', 'Content-Type': 'application/json'}}).then(answer => answer.json())"""
+    )
+    element, tabs = page.locator("keywright-keys"), page.locator("#tabs")
+    tabs.get_by_role("link", name="Audit").click()
+    element.locator(".timeline .link", has_text="Linked").click()
+    element.locator(".drawer .timeline").wait_for()
+    assert page.url == f"{HOME}/console#/keys/{made['id']}/history"
+    page.go_back()
+    element.locator(".drawer").wait_for(state="detached")
+    assert page.url == f"{HOME}/console#/audit"
+    assert tabs.locator("[aria-current=page]").inner_text() == "Audit"
+    page.go_back()
+    element.locator("tbody tr", has_text="Linked").locator(".who button").click()
+    element.locator("#tab-usage").click()
+    page.wait_for_url(f"{HOME}/console#/keys/{made['id']}/usage")
+    page.reload()
+    element.locator(".drawer .chart").wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_url(f"{HOME}/console#/keys")
+
+
+def test_back_with_an_unsaved_key(page: Page) -> None:
+    """Back, forward and another tab of the page leave an unsaved private key where it is."""
+    signed_in(page)
+    page.locator("#tabs").get_by_role("link", name="Audit").click()
+    page.locator("keywright-keys .empty, keywright-keys .timeline").first.wait_for()
+    page.locator("#tabs").get_by_role("link", name="Keys").click()
+    page.locator("#create").click()
+    page.locator("#f-name").fill("Staging")
+    page.keyboard.press("Enter")
+    page.locator("#secret").wait_for()
+    secret = page.locator("#secret").input_value()
+    for step in ("history.back()", "history.back()", "history.forward()"):
+        page.evaluate(f"() => new Promise((done) => {{ addEventListener('popstate', done, {{once: true}}); {step}; }})")
+        assert page.locator("#secret").input_value() == secret
+    page.keyboard.press("Escape")
+    page.locator("[data-back]").click()
+    assert page.locator("#secret").input_value() == secret
+
+
+@pytest.mark.parametrize(("scheme", "language", "width"), [("light", "en", 1280), ("dark", "de", 320)])
+def test_accessibility(
+    chromium: Browser, provider: OidcProvider, modules: Path, scheme: str, language: str, width: int
+) -> None:
+    """Axe finds nothing in the console's own pages, with their landmarks, and none is wider than the screen."""
+    provider.seat(f"auth0|{uuid4().hex[:8]}", org_id=f"org_{uuid4().hex[:12]}")
+    size = {"width": width, "height": 800}
+    context = chromium.new_context(ignore_https_errors=True, locale=language, color_scheme=scheme, viewport=size)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
+    context.add_init_script(script(modules))
+    page = context.new_page()
+    for path, sign in (
+        ("/console/signed-out", ".card a"),
+        # The answer of a sign-in that nobody began.
+        ("/console/auth/callback?state=x&code=y", ".card a"),
+        ("/console", "#create"),
+        ("/console#/audit", "keywright-keys .empty"),
+    ):
+        page.goto(f"{HOME}{path}")
+        page.locator(sign).first.wait_for()
+        assert violations(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    page.reload()
+    page.locator("keywright-keys .empty").wait_for()
+    assert page.locator("#tabs [aria-current=page]").count() == 1
+    context.route("**/console/auth/session", lambda route: route.abort())
+    page.reload()
+    page.locator(".card button").wait_for()
+    assert violations(page) == []
+    context.close()

@@ -123,4 +123,5 @@ OPTIONS: dict[str, Any] = {
     "policy": {"max_life_seconds": 86_400, "expiry_required": True, "max_active_keys": None},
     "permissions": ["read:api_keys"],
     "grantable_scopes": ["reports:*"],
+    "client_ip": "203.0.113.9",
 }

@@ -69,6 +69,44 @@ def test_every_message_that_is_used_is_there() -> None:
     assert used - messages("en").keys() == set()
 
 
+# Names that are put together of a word and a value.
+FAMILIES = re.compile(r"(state|error|reason|event\.api_key|event\.audit_log)\.\w+|(revoke|disable|delete)Title")
+# The words of tools that record sessions: whoever finds them records no text.
+OF_OTHERS = {"ph-no-capture", "fs-exclude"}
+SOURCES = "\n".join(path.read_text() for path in OURS if path.parent == ELEMENT)
+STYLES = "\n".join(re.findall(r"css`(.*?)`;", SOURCES, re.DOTALL))
+MARKUP = re.sub(r"css`.*?`;", "", SOURCES, flags=re.DOTALL)
+
+
+def test_every_message_that_is_there_is_used() -> None:
+    """No language has a text that nobody is shown."""
+    named = set(re.findall(r"['`]([\w.]+)['`]|^  (\w+): \(\) => import", MARKUP, re.MULTILINE))
+    named = {one or other for one, other in named}
+    assert [name for name in messages("en") if name not in named and not FAMILIES.fullmatch(name)] == []
+
+
+def test_every_style_is_used() -> None:
+    """Each class and each variable of the styles is used, and each class of the markup has a style."""
+    selectors = re.sub(r"\{[^{}]*\}", " ", STYLES)
+    styled = set(re.findall(r"\.([a-z][\w-]*)", selectors))
+    states = {f"state-{name.removeprefix('state.')}" for name in messages("en") if name.startswith("state.")}
+    assert {name for name in styled - states if not re.search(rf"(?<![\w-]){name}(?![\w-])", MARKUP)} == set()
+    attributes = re.findall(r'class="([^"]*)"', MARKUP)
+    given = {word for value in attributes for word in re.sub(r"\S*\$\{.*?\}", " ", value).split()}
+    assert given - styled - OF_OTHERS == set()
+    variables = set(re.findall(r"(--_[\w-]+):", STYLES))
+    assert {name for name in variables if f"var({name}" not in STYLES} == set()
+
+
+def test_every_export_is_imported() -> None:
+    """No file exports what neither another nor a page of the console uses; `open`, `view`, `changed` and `sync` are called as members of a module."""
+    exported = set(re.findall(r"^export (?:const|class) (\w+)", SOURCES, re.MULTILINE))
+    pages = "\n".join(path.read_text() for path in (STATIC / "console").rglob("*.js"))
+    lists = re.findall(r"^import \{ (.*) \}", f"{SOURCES}\n{pages}", re.MULTILINE)
+    imported = {name for names in lists for name in names.split(", ")}
+    assert exported - imported == {"KeywrightKeys", "open", "view", "changed", "sync"}
+
+
 @pytest.fixture(scope="module")
 def vendoring() -> ModuleType:
     """The script that wrote the vendored file."""

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from keywright.console.assets import Asset, Assets
-from keywright.console.element import ENTRY, answer
+from keywright.console.element import answer
 from keywright.console.headers import NO_STORE, PAGE
 
 FILES = "console/static"
@@ -77,7 +77,7 @@ class Pages:
         text = self._files.by_path[name].plain.decode()
         values = {
             "files": f"{self._public_url}/{FILES}/{self.version}",
-            "element": f"{self._public_url}/element/{self._element.version}/{ENTRY}",
+            "element": f"{self._public_url}/element/{self._element.version}",
             "origin": self._public_url,
             **more,
         }

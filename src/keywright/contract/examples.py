@@ -150,6 +150,7 @@ _OPTIONS = OptionsResponse(
     policy=PolicyResponse(max_life_seconds=31_536_000, expiry_required=False, max_active_keys=100),
     permissions=("create:api_keys", "read:api_keys"),
     grantable_scopes=None,
+    client_ip="203.0.113.9",
 )
 _ORGANIZATION = OrganizationResponse(
     id=_API_KEY.org_id,

@@ -38,3 +38,5 @@ class OptionsResponse:
     """What the access token may do, such as `create:api_keys`"""
     grantable_scopes: tuple[str, ...] | None = None
     """The scopes that the access token may give to keys, wildcards included; null for any"""
+    client_ip: str | None = None
+    """The address that the request came from, as the events name it; null where it is not known"""

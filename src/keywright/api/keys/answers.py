@@ -23,7 +23,7 @@ from keywright.contract.options import OptionsResponse, PolicyResponse, ScopeRes
 from keywright.contract.revocation import RevocationResponse, VerifierSessionResponse
 from keywright.contract.usage import CountResponse, DaysResponse, RefusalResponse, SecretUseResponse, SourceResponse
 from keywright.keys.record import ApiKey, RevocationReason, Secret
-from keywright.service.management.audit_log import Event
+from keywright.service.management.audit_log import Event, Origin
 from keywright.service.management.commands import Created, Policy
 from keywright.service.management.ports import Link, RefusedSource, Source
 from keywright.service.management.refusals import Refused
@@ -176,8 +176,8 @@ def secret_use_response(secret: Secret) -> SecretUseResponse:
     )
 
 
-def options_response(policy: Policy, principal: Principal) -> OptionsResponse:
-    """Give the environments, scopes and rules for new keys, and what the principal may do."""
+def options_response(policy: Policy, principal: Principal, origin: Origin) -> OptionsResponse:
+    """Give the environments, scopes and rules for new keys, what the principal may do, and where it called from."""
     life, scopes = policy.max_life, policy.scopes
     return OptionsResponse(
         environments=tuple(policy.environments),
@@ -192,6 +192,7 @@ def options_response(policy: Policy, principal: Principal) -> OptionsResponse:
         # Whether a token operates depends on the operator's organization, and says nothing of the keys of its own.
         permissions=tuple(each.value for each in Permission if each is not Permission.OPERATE and principal.may(each)),
         grantable_scopes=principal.grantable,
+        client_ip=origin.address,
     )
 
 

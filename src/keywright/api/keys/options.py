@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from keywright.api.http.principal import MayRead
+from keywright.api.http.principal import FromWhere, MayRead
 from keywright.api.http.routing import operation
 from keywright.api.keys.answers import TAG, answer, options_response
 from keywright.contract.options import OptionsResponse
@@ -18,6 +18,9 @@ class OptionsRoutes:
         self._management = management
 
     @operation("GET", PATH, tag=TAG, summary="Get API Key Options", answers=OptionsResponse)
-    async def get_api_key_options(self, principal: MayRead) -> Response:
-        """Get the environments, scopes and rules of the operator for new keys, and what the access token may do."""
-        return answer(options_response(self._management.policy, principal))
+    async def get_api_key_options(self, principal: MayRead, origin: FromWhere) -> Response:
+        """
+        Get the environments, scopes and rules of the operator for new keys, what the access token may do, and the
+        caller's address.
+        """
+        return answer(options_response(self._management.policy, principal, origin))

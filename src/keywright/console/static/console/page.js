@@ -46,8 +46,8 @@ export const card = (title, text, action) => {
   main.replaceChildren(make('section', { className: 'card' }, heading, make('p', { textContent: text }), make('p', {}, action)));
 };
 
-/** A link in the form of a button. */
-export const link = (href = loginAddress(), textContent = words.signIn) => make('a', { className: 'button', href, textContent });
+/** A link, in the form of a button unless another class is given. */
+export const link = (href = loginAddress(), textContent = words.signIn, className = 'button') => make('a', { className, href, textContent });
 
 function showEnded() {
   if (document.getElementById('ended')) return;

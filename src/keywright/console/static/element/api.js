@@ -39,7 +39,7 @@ export const newIdempotencyKey = () =>
 const isLoopback = (host) => host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || host.startsWith('127.');
 
 /** Checks the address of the API; throws for one that would send tokens in clear, or cookies to another origin. */
-export const checkedBase = (text, hasToken) => {
+const checkedBase = (text, hasToken) => {
   const url = new URL(text, document.baseURI);
   const safe = url.protocol === 'https:' || (url.protocol === 'http:' && (isLoopback(url.hostname) || url.origin === location.origin));
   if (!safe) throw new Error('keywright-keys: api-base must be https, or on a loopback host');
@@ -68,7 +68,7 @@ export class Api {
     return this.send('GET', path, { query, ...options });
   }
 
-  /** Sends a request. Gives `{data, etag, next, replayed}`, or throws an ApiError. */
+  /** Sends a request. Gives `{data, etag, next}`, or throws an ApiError. */
   async send(method, path, { query, body, ifMatch, once, signal } = {}) {
     let answer = await this.#fetch(method, path, { query, body, ifMatch, once, signal }, 'initial');
     if (answer.status === 401 && this.getToken) {
@@ -88,7 +88,6 @@ export class Api {
       data,
       etag: answer.headers.get('ETag'),
       next: this.#nextOf(answer.headers.get('Link')),
-      replayed: answer.headers.get('Idempotency-Replayed') === 'true',
     };
   }
 
@@ -111,7 +110,7 @@ export class Api {
         referrerPolicy: 'no-referrer',
         redirect: 'error',
         cache: 'no-store',
-        signal: signal ? anySignal(signal, patience) : patience,
+        signal: AbortSignal.any([patience, ...(signal ? [signal] : [])]),
       });
     } catch (error) {
       if (signal?.aborted) throw error;
@@ -168,10 +167,3 @@ export class Api {
     return found ? Object.fromEntries(new URLSearchParams(found[1])) : null;
   }
 }
-
-const anySignal = (...signals) => {
-  if (AbortSignal.any) return AbortSignal.any(signals);
-  const both = new AbortController();
-  for (const signal of signals) signal.addEventListener('abort', () => both.abort(), { once: true });
-  return both.signal;
-};

@@ -13,13 +13,16 @@ const TABS = {
 const NEEDS = { usage: 'usage', history: 'history' };
 
 export const open = (el, id) => {
-  const drawer = { id, key: null, etag: null, tab: 'overview', part: null, module: null, error: null, ended: new AbortController() };
+  const drawer = { id, key: null, etag: null, tab: '', part: null, module: null, error: null, ended: new AbortController() };
   drawer.view = () => view(el, drawer);
   drawer.put = (key) => put(el, drawer, key);
   drawer.read = () => read(el, drawer);
-  drawer.show = (tab) => show(el, drawer, tab);
+  drawer.show = (tab) => {
+    show(el, drawer, tab);
+    el.emit('selected', { id, tab: drawer.tab });
+  };
   read(el, drawer);
-  show(el, drawer, 'overview');
+  show(el, drawer, el.tab);
   return drawer;
 };
 
@@ -43,8 +46,10 @@ const put = (el, drawer, key) => {
   read(el, drawer);
 };
 
-const show = async (el, drawer, tab) => {
+const show = async (el, drawer, name) => {
+  const tab = Object.hasOwn(TABS, name) ? name : 'overview';
   drawer.tab = tab;
+  el.tab = tab;
   drawer.ended.abort();
   drawer.ended = new AbortController();
   drawer.part = null;

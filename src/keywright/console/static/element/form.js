@@ -10,7 +10,7 @@ const lines = (text) => text.split(/\n/).map((line) => line.trim()).filter(Boole
 const codePoints = (text) => [...text].length;
 
 /** A moment as the value of an `<input type=datetime-local>`, in the zone of the browser. */
-export const localValue = (time) => {
+const localValue = (time) => {
   const date = new Date(time);
   const pad = (number) => String(number).padStart(2, '0');
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}T${pad(date.getHours())}:${pad(date.getMinutes())}`;
@@ -130,10 +130,10 @@ export const flawsIn = (el, error) => {
 
 /** Moves the focus to the first field with a flaw, out of a closed group if need be; without one, to the button. */
 export const focusFlaw = (el) => {
-  const field = el.renderRoot.querySelector('dialog [aria-invalid="true"]');
+  const field = el.renderRoot.querySelector('.sheet [aria-invalid="true"]');
   const group = field?.closest('details');
   if (group) group.open = true;
-  (field ?? el.renderRoot.querySelector('dialog form .primary'))?.focus();
+  (field ?? el.renderRoot.querySelector('.sheet form .primary'))?.focus();
 };
 
 const wrong = (flaws, field) => (flaws[field] ? html`<p class="wrong" id="wrong-${field}" part="error">${flaws[field]}</p>` : nothing);
@@ -229,7 +229,7 @@ const chooser = (el, catalogue, { values, flaws }, set) => {
   const all = [...catalogue, ...[...values.scopes].filter((scope) => !known.has(scope)).map((scope) => ({ scope, description: '', allowed: true }))];
   const filter = values.scopeFilter.toLowerCase();
   const shown = all.filter((one) => `${one.scope} ${one.description}`.toLowerCase().includes(filter));
-  const groups = Map.groupBy ? Map.groupBy(shown, (one) => one.scope.split(':')[0]) : grouped(shown);
+  const groups = Map.groupBy(shown, (one) => one.scope.split(':')[0]);
   const toggle = (scope, on) => {
     const scopes = new Set(values.scopes);
     if (on) scopes.add(scope);
@@ -252,15 +252,6 @@ const chooser = (el, catalogue, { values, flaws }, set) => {
   </div>`;
 };
 
-const grouped = (scopes) => {
-  const groups = new Map();
-  for (const one of scopes) {
-    const [resource] = one.scope.split(':');
-    groups.set(resource, [...(groups.get(resource) ?? []), one]);
-  }
-  return groups;
-};
-
 const restrictions = (el, { values, flaws }, set) => {
   const { w } = el;
   const area = (id, field, name, hint, rows = 2) => html`<div class="field">
@@ -269,7 +260,10 @@ const restrictions = (el, { values, flaws }, set) => {
     <p class="hint" id="hint-${id}">${w.t(hint)}</p>
     ${wrong(flaws, field)}
   </div>`;
+  const { client_ip: here } = el.options;
+  const known = !here || lines(values.ips).includes(here);
   return html`${area('ips', 'allowed_ips', 'allowedIps', 'allowedIpsHint')}
+    ${known ? nothing : html`<div><button type="button" class="link" part="button" @click=${() => set({ ips: [...lines(values.ips), here].join('\n') })}>${w.t('useAddress', { address: here })}</button></div>`}
     <fieldset part="field">
       <legend>${w.t('rateLimits')}</legend>
       <div class="stack">

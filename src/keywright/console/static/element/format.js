@@ -44,11 +44,6 @@ export class Words {
     this.formats ??= {};
     return (this.formats[name] ??= new Intl.DateTimeFormat(this.language, options));
   }
-
-  date(time) {
-    return this.#format('date', { dateStyle: 'medium' }).format(time);
-  }
-
   clock(time) {
     return this.#format('clock', { hour: '2-digit', minute: '2-digit' }).format(time);
   }

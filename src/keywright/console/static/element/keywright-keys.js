@@ -33,6 +33,8 @@ export class KeywrightKeys extends LitElement {
   static properties = {
     apiBase: { attribute: 'api-base' },
     getAccessToken: { attribute: false },
+    view: {},
+    overlay: {},
     environment: {},
     features: {},
     headingLevel: { attribute: 'heading-level' },
@@ -41,6 +43,7 @@ export class KeywrightKeys extends LitElement {
     downloads: {},
     envName: { attribute: 'env-name' },
     selected: { reflect: true },
+    tab: {},
     messages: { attribute: false },
     scopeCatalog: { attribute: false },
     lang: {},
@@ -52,6 +55,8 @@ export class KeywrightKeys extends LitElement {
     super();
     this.apiBase = new URL('../../api/v2', import.meta.url).href;
     this.getAccessToken = null;
+    this.view = 'keys';
+    this.overlay = 'drawer';
     this.environment = '';
     this.features = '';
     this.headingLevel = 2;
@@ -60,6 +65,7 @@ export class KeywrightKeys extends LitElement {
     this.downloads = 'on';
     this.envName = 'API_KEY';
     this.selected = '';
+    this.tab = '';
     this.messages = null;
     this.scopeCatalog = null;
     this.w = new Words();
@@ -67,6 +73,7 @@ export class KeywrightKeys extends LitElement {
     this.options = null;
     this.ui = { loading: true, keys: null, next: null, error: null, readAt: 0, menu: null, session: 'good', any: false, polite: '', assertive: '' };
     this.filters = { q: '', status: 'active', environment: '', unused: false };
+    this.audit = null;
     this.unsaved = [];
     this.panel = null;
     this.drawer = null;
@@ -104,12 +111,14 @@ export class KeywrightKeys extends LitElement {
     if (changed.has('apiBase') || changed.has('getAccessToken')) this.#begin();
     else if (changed.has('lang') || changed.has('messages')) this.#speak();
     if (changed.has('selected')) this.#showSelected();
-    if (changed.has('environment') && changed.get('environment') !== undefined) this.refresh();
+    else if (changed.has('tab') && this.drawer && this.tab !== this.drawer.tab) this.drawer.show(this.tab);
+    if (['environment', 'view'].some((name) => changed.get(name) !== undefined)) this.refresh();
   }
 
   updated() {
     this.overlays?.sync(this);
     this.#keepFocus();
+    this.focused = null;
     this.#guard();
   }
 
@@ -124,6 +133,7 @@ export class KeywrightKeys extends LitElement {
       return;
     }
     this.options = null;
+    this.audit = null;
     await Promise.all([this.#speak(), this.refresh()]);
     this.#fitAccent();
     this.emit('ready', {});
@@ -159,9 +169,13 @@ export class KeywrightKeys extends LitElement {
 
   // --- what pages use --------------------------------------------------------------------------------------------
 
-  /** Reads the list again. */
+  /** Reads the list, or the audit log, again. */
   async refresh() {
     if (!this.api) return;
+    if (this.view === 'events') {
+      await this.#readAudit();
+      return;
+    }
     const turn = ++this.sequence;
     this.changed({ loading: true });
     try {
@@ -174,6 +188,17 @@ export class KeywrightKeys extends LitElement {
       if (turn !== this.sequence) return;
       this.failed(error);
       this.changed({ loading: false, error });
+    }
+  }
+
+  async #readAudit() {
+    try {
+      const [module, , options] = await Promise.all([import('./events.js'), this.#loadOverlays(), this.options ?? this.#readOptions().catch(() => null)]);
+      this.options = options;
+      this.audit ??= module.open(this);
+      await this.audit.read();
+    } catch (error) {
+      this.failed(error);
     }
   }
 
@@ -320,17 +345,19 @@ export class KeywrightKeys extends LitElement {
 
   // --- panels ----------------------------------------------------------------------------------------------------
 
-  select(id) {
+  select(id, tab = '') {
     this.opener ??= this.renderRoot.activeElement;
+    this.tab = tab;
     this.selected = id ?? '';
   }
 
   async #showSelected() {
     const id = this.selected;
     if (this.drawer?.id === id || (!id && !this.drawer)) return;
-    this.emit('selected', { id });
+    this.emit('selected', { id, tab: id && (this.tab || 'overview') });
     if (!id) {
       this.drawer = null;
+      await this.updateComplete;
       this.#returnFocus();
       return;
     }
@@ -399,7 +426,7 @@ export class KeywrightKeys extends LitElement {
   // A row that had the focus left the list. Dialogs give the focus back themselves.
   #keepFocus() {
     const { focused } = this;
-    if (focused && !focused.isConnected && !focused.closest('dialog')) this.#returnFocus();
+    if (focused && !focused.isConnected && !focused.closest('dialog, .drawer')) this.#returnFocus();
   }
 
   #returnFocus(opener = this.opener) {
@@ -465,10 +492,13 @@ export class KeywrightKeys extends LitElement {
   }
 
   render() {
+    const inline = this.overlay === 'inline';
+    const dialog = this.panel || (this.drawer && !inline);
     return html`<div class="root" part="root">
-      ${listView(this)} ${this.drawer ? this.drawer.view() : nothing} ${this.panel ? this.panel.view() : nothing}
+      <div ?hidden=${inline && this.drawer}>${this.view === 'events' ? this.audit?.view() : listView(this)}</div>
+      ${this.drawer ? this.drawer.view() : nothing} ${this.panel ? this.panel.view() : nothing}
       <span class="probe" hidden></span>
-      ${this.panel || this.drawer ? nothing : liveRegions(this)}
+      ${dialog ? nothing : liveRegions(this)}
     </div>`;
   }
 }

@@ -9,6 +9,11 @@ const LENS = svg`<path d="M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9zM10.5 10.5 
 const ARROW = svg`<path d="M13.5 8a5.5 5.5 0 1 1-1.7-4M12 1.5V4.5H9" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round"/>`;
 const icon = (shape) => html`<svg viewBox="0 0 16 16" aria-hidden="true">${shape}</svg>`;
 
+export const lens = icon(LENS);
+
+/** The button that reads what is shown again. */
+export const refreshButton = (el, busy) => html`<button class="icon quiet" part="button" aria-label=${el.w.t('refresh')} ?disabled=${busy} @click=${() => el.refresh()}>${icon(ARROW)}</button>`;
+
 /** A heading, `below` levels under the element's own. */
 export const heading = (el, below, content, id) => {
   const level = Math.min(6, (Number(el.headingLevel) || 2) + below);
@@ -47,7 +52,7 @@ const filters = (el) => {
   if (el.ui.error && !el.ui.keys) return nothing;
   return html`<div class="toolbar" role="search">
     <div class="search">
-      ${icon(LENS)}
+      ${lens}
       <input type="search" part="search input" aria-label=${w.t('search')} placeholder=${w.t('searchHint')} maxlength="100" spellcheck="false" autocomplete="off" .value=${now.q} @input=${(event) => el.search(event.target.value)} />
     </div>
     <select part="filter" aria-label=${w.t('filterState')} @change=${(event) => el.filter({ status: event.target.value })}>
@@ -69,7 +74,7 @@ const body = (el) => {
   if (ui.error && !ui.keys) return failure(el, ui.error);
   if (!ui.keys) return table(el, [1, 2, 3].map(() => skeleton()));
   if (ui.keys.length) {
-    return html`${ui.error ? html`<div class="banner bad" part="banner error" role="alert"><span>${sentenceOf(w, ui.error)}${requestId(el, ui.error)}</span>${retry(el)}</div>` : nothing}${table(el, ui.keys.map((key) => row(el, key)))}`;
+    return html`${errorBox(el, ui.error, retry(el))}${table(el, ui.keys.map((key) => row(el, key)))}`;
   }
   return narrowed(el) || (el.filters.status !== 'active' && el.filters.status !== '') || el.ui.any ? noMatch(el) : none(el);
 };
@@ -103,12 +108,17 @@ const retry = (el) => html`<button part="button" @click=${() => el.refresh()}>${
 export const liveRegions = (el, inDialog = false) => html`<div role="status" class=${el.ui.polite && !inDialog ? 'toast' : 'visually-hidden'}>${el.ui.polite}</div>
   <div role="alert" class=${el.ui.assertive ? 'toast bad' : 'visually-hidden'}>${el.ui.assertive}</div>`;
 
-/** The id by which the operator finds a failed request. */
-export const requestId = (el, error) =>
-  error.requestId ? html` <span class="muted small nowrap">${el.w.t('requestId')} <code class="mono">${error.requestId}</code></span>` : nothing;
+/** What went wrong, in a box. */
+export const errorBox = (el, error, more = nothing) =>
+  error ? html`<div class="banner bad" part="banner error" role="alert"><span>${sentenceOf(el.w, error)}${requestId(el, error)}</span>${more}</div>` : nothing;
 
-const sessionBanner = (el) =>
-  el.ui.session === 'ended' && el.ui.keys
+/** The id by which the operator finds a failed request. */
+const requestId = (el, error) =>
+  error.requestId ? html` <span class="muted small">${el.w.t('requestId')} <code class="mono">${error.requestId}</code></span>` : nothing;
+
+/** What a page says whose session ended. */
+export const sessionBanner = (el) =>
+  el.ui.session === 'ended' && (el.ui.keys || el.audit)
     ? html`<div class="banner bad" part="banner" role="alert"><span>${el.w.t('sessionEnded')}</span><button part="button" @click=${() => el.refresh()}>${el.w.t('signedInAgain')}</button></div>`
     : nothing;
 
@@ -127,13 +137,13 @@ const table = (el, rows) => {
     <table class="keys" role="table" part="table" aria-labelledby="title">
       <thead role="rowgroup">
         <tr role="row">
-          <th role="columnheader" scope="col">${w.t('name')}</th>
-          <th role="columnheader" scope="col">${w.t('key')}</th>
+          <th role="columnheader" scope="col" class="who">${w.t('name')}</th>
+          <th role="columnheader" scope="col" class="code">${w.t('key')}</th>
           <th role="columnheader" scope="col">${w.t('status')}</th>
           <th role="columnheader" scope="col" class="week">${w.t('week')}</th>
           <th role="columnheader" scope="col">${w.t('lastUsed')}</th>
           <th role="columnheader" scope="col">${w.t('expires')}</th>
-          <th role="columnheader" scope="col"><span class="visually-hidden">${w.t('actions')}</span></th>
+          <th role="columnheader" scope="col" class="acts"><span class="visually-hidden">${w.t('actions')}</span></th>
         </tr>
       </thead>
       <tbody role="rowgroup">
@@ -146,7 +156,20 @@ const table = (el, rows) => {
 const skeleton = () =>
   html`<tr class="skeleton" role="row" aria-hidden="true"><th class="who"><i></i></th><td><i></i></td><td><i></i></td><td class="week"><i></i></td><td><i></i></td><td><i></i></td><td class="acts"></td></tr>`;
 
+// What is typed in a dialog renders the list as well: a row that nothing changed is not written again for a while.
+const rows = new WeakMap();
+
 const row = (el, key) => {
+  const half = Math.floor(el.now / 30000);
+  const open = el.ui.menu?.key.id === key.id;
+  const known = rows.get(key);
+  if (known && known.el === el && known.w === el.w && known.half === half && known.open === open) return known.row;
+  const made = { el, w: el.w, half, open, row: writeRow(el, key, open) };
+  rows.set(key, made);
+  return made.row;
+};
+
+const writeRow = (el, key, open) => {
   const { w } = el;
   const now = el.now;
   return html`<tr role="row" part="row" data-id=${key.id}>
@@ -160,7 +183,7 @@ const row = (el, key) => {
     <td role="cell" class="used" part="cell" data-label=${w.t('lastUsed')}>${key.last_used_at ? w.time(key.last_used_at, now) : html`<span class="muted">${w.t('never')}</span>`}</td>
     <td role="cell" class="ends" part="cell" data-label=${w.t('expires')}>${key.expires_at ? w.time(key.expires_at, now) : html`<span class="muted">${w.t('never')}</span>`}</td>
     <td role="cell" class="acts end" part="cell">
-      <button class="icon quiet" aria-haspopup="menu" aria-expanded=${el.ui.menu?.key.id === key.id ? 'true' : 'false'} aria-label=${w.t('actionsFor', { name: key.name })} @click=${(event) => openMenu(el, key, event.currentTarget)} @keydown=${(event) => menuByArrow(el, key, event)}>${icon(DOTS)}</button>
+      <button class="icon quiet" aria-haspopup="menu" aria-expanded=${open ? 'true' : 'false'} aria-label=${w.t('actionsFor', { name: key.name })} @click=${(event) => openMenu(el, key, event.currentTarget)} @keydown=${(event) => menuByArrow(el, key, event)}>${icon(DOTS)}</button>
     </td>
   </tr>`;
 };
@@ -174,11 +197,10 @@ export const environment = (key) => (key.environment ? html`<span class="env ${k
 const spark = (w, days) => {
   const most = Math.max(1, ...days.map((day) => day.count));
   const total = days.reduce((sum, day) => sum + day.count, 0);
+  const bar = ({ count }, index) => `M${index * 10 + 1} 20v-${count ? Math.max(3, (18 * count) / most) : 1.5}h8V20z`;
+  const bars = (used) => days.map((day, index) => (!!day.count === used ? bar(day, index) : '')).join('');
   return html`<svg class="spark" viewBox="0 0 70 20" preserveAspectRatio="none" role="img" aria-label=${w.t('usesInWeek', { n: total })}>
-    ${days.map((day, index) => {
-      const height = day.count ? Math.max(3, (18 * day.count) / most) : 1.5;
-      return svg`<rect class=${day.count ? 'bar' : 'bar none'} x=${index * 10 + 1} y=${20 - height} width="8" height=${height} rx="1"/>`;
-    })}
+    <path class="bar" d=${bars(true)} /><path class="bar none" d=${bars(false)} />
   </svg>`;
 };
 
@@ -188,7 +210,7 @@ const foot = (el) => {
   return html`<footer>
     ${ui.keys.length ? html`<span>${w.t(ui.next ? 'shownMore' : 'shown', { n: ui.keys.length })}</span>` : nothing}
     <span>${w.t('updatedAt', { time: w.clock(ui.readAt) })}</span>
-    <button class="icon quiet" aria-label=${w.t('refresh')} ?disabled=${ui.loading} @click=${() => el.refresh()}>${icon(ARROW)}</button>
+    ${refreshButton(el, ui.loading)}
     ${ui.next ? html`<button class="push" part="button" ?disabled=${ui.loading} @click=${() => el.loadMore()}>${w.t('more')}</button>` : nothing}
   </footer>`;
 };

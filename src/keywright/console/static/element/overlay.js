@@ -1,22 +1,23 @@
-// Dialogs and the drawer: opening, the gate, focus, and their styles.
+// Dialogs and the details of a key: opening, the gate, focus, and their styles.
 import { css, html, nothing } from './vendor/lit-core.js';
-import { heading, liveRegions, requestId } from './list.js';
-import { sentenceOf } from './format.js';
+import { heading, liveRegions } from './list.js';
+
+export { errorBox } from './list.js';
 
 const CROSS = html`<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4 4l8 8M12 4l-8 8" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" /></svg>`;
 
-/** Opens every dialog that was rendered and is not open, and gives its marked element the focus. */
+/** Opens every dialog that was rendered and is not open, and gives the marked element of what is new the focus. */
 export const sync = (el) => {
   if (!el.renderRoot.adoptedStyleSheets.includes(styles.styleSheet)) {
     el.renderRoot.adoptedStyleSheets = [...el.renderRoot.adoptedStyleSheets, styles.styleSheet];
   }
-  for (const dialog of el.renderRoot.querySelectorAll('dialog')) {
-    if (!dialog.open) dialog.showModal();
+  for (const box of el.renderRoot.querySelectorAll('dialog, .drawer')) {
+    if (box.open === false) box.showModal();
     // Lit may use the dialog of one panel for the next.
-    const shown = dialog.className === 'drawer' ? el.drawer : el.panel;
-    if (dialog.shown === shown) continue;
-    dialog.shown = shown;
-    (dialog.querySelector('[data-focus]') ?? dialog).focus();
+    const shown = box.className === 'drawer' ? el.drawer : el.panel;
+    if (box.shown === shown) continue;
+    box.shown = shown;
+    (box.querySelector('[data-focus]') ?? box).focus();
   }
 };
 
@@ -57,7 +58,7 @@ const dialog = ({ className, part, label, role, dismiss, wanted, light, live }, 
 /** The dialog of a panel: a title, what is in it, and buttons; a form where `submit` is given. */
 export const panelDialog = (el, panel, { title, content, buttons, submit, role, wide }) => {
   const inner = html`<div class="top">
-      <div class="row">${heading(el, 1, title, 'panel-title')}</div>
+      <div class="row" part="dialog-title">${heading(el, 1, title, 'panel-title')}</div>
       <button type="button" class="icon quiet" part="button" aria-label=${el.w.t('close')} @click=${() => el.dismissPanel()}>${CROSS}</button>
     </div>
     <div class="middle" tabindex="0">${content}</div>
@@ -76,20 +77,21 @@ export const panelDialog = (el, panel, { title, content, buttons, submit, role, 
   return dialog({ className: wide ? 'panel wide' : 'panel', part: 'dialog', label: 'panel-title', role, dismiss: () => el.dismissPanel(), wanted: () => el.panel === panel, live: liveRegions(el, true) }, form);
 };
 
-/** The drawer at the side; full screen where there is no room. */
-export const drawerDialog = (el, drawer, { title, beside, content }) =>
-  dialog(
-    { className: 'drawer', part: 'drawer', label: 'drawer-title', dismiss: () => el.select(''), wanted: () => el.drawer === drawer, light: true, live: el.panel ? nothing : liveRegions(el, true) },
-    html`<div class="top">
-        <div class="row">${heading(el, 1, title, 'drawer-title')} ${beside}</div>
-        <button class="icon quiet" part="button" data-focus aria-label=${el.w.t('close')} @click=${() => el.select('')}>${CROSS}</button>
-      </div>
-      <div class="middle">${content}</div>`,
-  );
-
-/** What went wrong, in a box. */
-export const errorBox = (el, error, more = nothing) =>
-  error ? html`<div class="banner bad" part="banner error" role="alert"><span>${sentenceOf(el.w, error)}${requestId(el, error)}</span>${more}</div>` : nothing;
+/** The details of a key: at the side, full screen where there is no room; with `overlay="inline"` in place of the list. */
+export const drawerDialog = (el, drawer, { title, beside, content }) => {
+  const dismiss = () => el.select('');
+  const inner = html`<div class="top">
+      <div class="row" part="dialog-title">${heading(el, el.overlay === 'inline' ? 0 : 1, title, 'drawer-title')} ${beside}</div>
+      <button class="icon quiet" part="button" data-focus aria-label=${el.w.t('close')} @click=${dismiss}>${CROSS}</button>
+    </div>
+    <div class="middle">${content}</div>`;
+  if (el.overlay === 'inline') {
+    return html`<section class="drawer" part="drawer" aria-labelledby="drawer-title" @keydown=${(event) => event.key === 'Escape' && !event.defaultPrevented && dismiss()}>
+      <div class="sheet">${inner}</div>
+    </section>`;
+  }
+  return dialog({ className: 'drawer', part: 'drawer', label: 'drawer-title', dismiss, wanted: () => el.drawer === drawer, light: true, live: el.panel ? nothing : liveRegions(el, true) }, inner);
+};
 
 /** Button texts while a request runs. */
 export const busyText = (el, busy, working, idle) => (busy ? el.w.t(working) : idle);
@@ -108,6 +110,7 @@ const styles = css`
   dialog.panel.wide { inline-size: min(46em, calc(100vw - 2em)); }
   dialog.panel[open], dialog.drawer[open] { display: flex; }
   dialog.drawer { inset-block: 0; inset-inline: auto 0; margin: 0; block-size: 100dvh; inline-size: min(47em, 100vw); border-width: 0; border-inline-start-width: 1px; }
+  section.drawer { border: 1px solid var(--_border); border-radius: var(--_radius); }
   .sheet, dialog form { display: flex; flex-direction: column; flex: 1; min-block-size: 0; min-inline-size: 0; }
   .sheet { container-type: inline-size; }
   .top { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0.75em; align-items: start; padding-block: 0.9em; padding-inline: 1.4em 0.9em; border-block-end: 1px solid var(--_border); }

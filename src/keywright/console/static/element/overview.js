@@ -53,6 +53,8 @@ const edit = (el, key, part) => {
 const stop = (el, part) => {
   part.editing = null;
   el.requestUpdate();
+  // The form had the focus, and a field that was disabled meanwhile has lost it.
+  el.updateComplete.then(() => el.renderRoot.querySelector('.drawer .middle .row button')?.focus());
 };
 
 const editor = (el, drawer, part) => {
@@ -103,7 +105,7 @@ const save = async (el, drawer, part, etag) => {
     const { data, etag: next } = await el.api.send('PATCH', `/api-keys/${drawer.id}`, { body, ifMatch: etag });
     drawer.key = data;
     drawer.etag = next;
-    part.editing = null;
+    stop(el, part);
     el.emit('updated', { id: data.id, name: data.name });
     el.announce(el.w.t('saved'));
     el.put(data);

@@ -22,7 +22,7 @@ const view = (el, panel) => {
   const buttons = panel.leaving
     ? html`<button class="danger" part="button button-danger" @click=${() => el.dismissPanel(true)}>${w.t('leave')}</button>
         <button class="primary" part="button button-primary" data-back @click=${() => stay(el, panel)}>${w.t('back')}</button>`
-    : html`<label class="check push-end"><input type="checkbox" .checked=${panel.saved} @change=${(event) => mark(el, panel, event.target.checked, '')} />${w.t('stored')}</label>
+    : html`<label class="check"><input type="checkbox" .checked=${panel.saved} @change=${(event) => mark(el, panel, event.target.checked, '')} />${w.t('stored')}</label>
         <span class="push"></span>
         <button class="primary" part="button button-primary" ?disabled=${!panel.saved} aria-describedby="reveal-text" @click=${() => el.dismissPanel()}>${w.t('done')}</button>`;
   return panelDialog(el, panel, {

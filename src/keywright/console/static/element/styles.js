@@ -35,7 +35,7 @@ export const styles = css`
   .visually-hidden { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   .muted { color: var(--_muted); }
   .small { font-size: 0.875em; }
-  .mono { font-family: var(--_mono); font-size: 0.875em; }
+  .mono { font-family: var(--_mono); font-size: 0.875em; overflow-wrap: anywhere; }
   .nowrap { white-space: nowrap; }
   .row { display: flex; flex-wrap: wrap; gap: 0.5em; align-items: center; }
   .push { margin-inline-start: auto; }
@@ -68,15 +68,23 @@ export const styles = css`
   .search input { padding-inline-start: 2.1em; }
   .search input::-webkit-search-cancel-button { cursor: pointer; }
 
+  .narrow:not([type='checkbox']) { inline-size: 14em; flex: 0 1 auto; max-inline-size: 100%; }
+
   .frame { border: 1px solid var(--_border); border-radius: var(--_radius); overflow: hidden; }
   table { inline-size: 100%; border-collapse: collapse; }
   th { font-weight: 500; font-size: 0.8125em; color: var(--_muted); text-align: start; white-space: nowrap; }
   thead th { background: var(--_surface); border-block-end: 1px solid var(--_border); }
   th, td { padding: 0.6em 0.75em; vertical-align: middle; }
   tbody tr + tr td, tbody tr + tr th { border-block-start: 1px solid var(--_border); }
+  /* With fixed columns a long list is laid out in one pass, and nothing moves when it comes. */
+  .keys { table-layout: fixed; }
+  .keys .who { inline-size: 28%; }
+  .keys .code { inline-size: 22%; }
+  .keys .week { inline-size: 9.4em; }
+  .keys .acts { inline-size: 5em; }
   .keys tbody tr:hover { background: var(--_surface); }
   .keys td { font-variant-numeric: tabular-nums; }
-  .keys .who { inline-size: 30%; font-weight: 400; font-size: 1em; color: inherit; white-space: normal; }
+  .keys tbody .who { font-weight: 400; font-size: 1em; color: inherit; white-space: normal; }
   .who button { justify-content: start; text-align: start; font-weight: 600; color: var(--_text); text-decoration: none; overflow-wrap: anywhere; white-space: normal; }
   .who button:hover { text-decoration: underline; color: var(--_accent); }
   .who p { color: var(--_muted); font-size: 0.875em; overflow-wrap: anywhere; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }

@@ -1,5 +1,5 @@
 // The tab with the events of one key.
-import { entry } from '../../element/history.js';
+import { entry } from '../../element/event.js';
 import { html, nothing } from '../../element/vendor/lit-core.js';
 import { readList, tail } from './paging.js';
 

@@ -1,6 +1,6 @@
 // The audit log of all organizations.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { entry } from '../../element/history.js';
+import { entry } from '../../element/event.js';
 import { organizationId } from './organizations.js';
 import { addressOf, field, filled, readList, tail, trouble } from './paging.js';
 
@@ -70,6 +70,10 @@ const filters = (el, query) => {
 // The element's own entry, and where it belongs.
 const ofAll = (el, event) => {
   const { w } = el;
-  const where = html`<p class="links small"><a href=${addressOf('events', { organization: event.org_id })}>${w.t('organizationOf', { id: event.org_id.slice(0, 8) })}</a>${event.key_id === event.org_id ? nothing : html`<a href=${`#/keys/${event.key_id}`}>${w.t('keyOf', { id: event.key_id.slice(-8) })}</a>`}${event.data.operator ? html`<span class="env">${w.t('byOperator')}</span>` : nothing}</p>`;
+  const where = html`<span class="links small">
+    ${event.key_id === event.org_id ? nothing : html`<a href=${`#/keys/${event.key_id}`}>${w.t('keyOf', { id: event.key_id.slice(-8) })}</a>`}
+    <a href=${addressOf('events', { organization: event.org_id })}>${w.t('organizationOf', { id: event.org_id.slice(0, 8) })}</a>
+    ${event.data.operator ? html`<span class="mono muted">${event.actor.subject}</span>` : nothing}
+  </span>`;
   return entry(el, event, where);
 };

@@ -152,13 +152,15 @@ const filters = (el, state) => {
   </details>`;
 };
 
+const COLUMNS = { name: 'who', organization: 'code', key: 'code', status: '', lastUsed: '', created: '' };
+
 /** The rows of keys; each name leads to its key. */
 const keyTable = (el, keys) => {
   const { w } = el;
   return html`<div class="frame">
     <table class="keys" role="table" aria-labelledby="title">
       <thead role="rowgroup">
-        <tr role="row">${['name', 'organization', 'key', 'status', 'lastUsed', 'created'].map((name) => html`<th role="columnheader" scope="col">${w.t(name)}</th>`)}</tr>
+        <tr role="row">${Object.entries(COLUMNS).map(([name, width]) => html`<th role="columnheader" scope="col" class=${width}>${w.t(name)}</th>`)}</tr>
       </thead>
       <tbody role="rowgroup">
         ${keys.map((key) => row(el, key))}

@@ -37,8 +37,8 @@ const table = (el, organizations) => {
     <table class="keys" role="table" aria-labelledby="title">
       <thead role="rowgroup">
         <tr role="row">
-          <th role="columnheader" scope="col">${w.t('organization')}</th><th role="columnheader" scope="col" class="end">${w.t('keysThatWork')}</th>
-          <th role="columnheader" scope="col">${w.t('firstKey')}</th><th role="columnheader" scope="col"><span class="visually-hidden">${w.t('actions')}</span></th>
+          <th role="columnheader" scope="col" class="who">${w.t('organization')}</th><th role="columnheader" scope="col" class="end">${w.t('keysThatWork')}</th>
+          <th role="columnheader" scope="col">${w.t('firstKey')}</th><th role="columnheader" scope="col" class="links-column"><span class="visually-hidden">${w.t('actions')}</span></th>
         </tr>
       </thead>
       <tbody role="rowgroup">
@@ -55,7 +55,7 @@ const row = (el, one) => {
     <th role="rowheader" scope="row" class="who"><a href=${addressOf('keys', of)}><bdi class="mono wrap">${one.external_id}</bdi></a><p class="mono">${one.id}</p></th>
     <td role="cell" class="ends end" data-label=${w.t('keysThatWork')}>${w.number(one.active_keys)}</td>
     <td role="cell" class="used" data-label=${w.t('firstKey')}>${w.time(one.created_at, el.now)}</td>
-    <td role="cell" class="code end">
+    <td role="cell" class="code links-column end">
       <p class="links"><a href=${addressOf('keys', of)}>${w.t('keysOf')}</a><a href=${addressOf('events', of)}>${w.t('events')}</a>
         <button type="button" class="link risky" @click=${() => el.openPanel(() => import('./revocation.js'), { organization: one.external_id })}>${w.t('revokeAll')}</button></p>
     </td>

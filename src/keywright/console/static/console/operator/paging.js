@@ -1,7 +1,6 @@
 // Lists that are read page by page, and what stands in their place.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { requestId } from '../../element/list.js';
-import { sentenceOf } from '../../element/format.js';
+import { errorBox } from '../../element/list.js';
 
 /** Begins to read a list: `{items, next, busy, error}`; `items` is null until the first page is there. */
 export const readList = (el, path, query, signal) => {
@@ -30,8 +29,7 @@ export const more = async (el, list) => {
 };
 
 /** What went wrong, and a way to try again. */
-export const trouble = (el, error, again) =>
-  error ? html`<div class="banner bad" role="alert"><span>${sentenceOf(el.w, error)}${requestId(el, error)}</span><button type="button" @click=${again}>${el.w.t('retry')}</button></div>` : nothing;
+export const trouble = (el, error, again) => errorBox(el, error, html`<button type="button" @click=${again}>${el.w.t('retry')}</button>`);
 
 /** The end of a list: what went wrong, that it is read, that it is empty, or a button for more of it. */
 export const tail = (el, list, none) => {

@@ -25,7 +25,7 @@ export const view = (el, { list }) => {
       ? html`<div class="frame">
           <table class="keys" role="table" aria-labelledby="title">
             <thead role="rowgroup">
-              <tr role="row">${['target', 'status', 'keysOf', 'reason', 'by', 'time'].map((name) => html`<th role="columnheader" scope="col" class=${name === 'keysOf' ? 'end' : ''}>${w.t(name)}</th>`)}</tr>
+              <tr role="row">${['target', 'status', 'keysOf', 'reason', 'by', 'time'].map((name) => html`<th role="columnheader" scope="col" class=${{ keysOf: 'end number', target: 'who', reason: 'code' }[name] ?? ''}>${w.t(name)}</th>`)}</tr>
             </thead>
             <tbody role="rowgroup">
               ${list.items.map((one) => row(el, one))}

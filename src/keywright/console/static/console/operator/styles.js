@@ -19,13 +19,16 @@ export const styles = css`
   .grid .row { gap: 1em; min-block-size: 2.4em; }
   .who a { font-weight: 600; color: var(--_text); text-decoration: none; overflow-wrap: anywhere; }
   .who a:hover { text-decoration: underline; color: var(--_accent); }
-  .who .mono { overflow-wrap: anywhere; }
   .links { display: flex; flex-wrap: wrap; gap: 0.3em 1.1em; align-items: center; }
   .end .links { justify-content: end; }
   .links a, .links button { min-block-size: 1.75em; display: inline-flex; align-items: center; text-align: start; }
-  .links.small { font-size: 0.875em; margin-block-start: 0.15em; }
+  .timeline .links { font-size: 0.875em; margin-block-start: 0.1em; }
   button.link.risky { color: var(--_danger); }
   .owner { gap: 0.35em; }
+  .keys .who { inline-size: 26%; }
+  .keys .acts { inline-size: 9.5em; }
+  .keys .number { inline-size: 6em; }
+  .keys .links-column { inline-size: 24em; }
   .timeline.of-all { max-inline-size: 52em; }
   progress { display: block; inline-size: 100%; block-size: 0.7em; accent-color: var(--_ok); }
 

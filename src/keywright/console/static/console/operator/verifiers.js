@@ -16,7 +16,7 @@ export const view = (el, { list }) => {
       ? html`<div class="frame">
           <table class="keys" role="table" aria-labelledby="title">
             <thead role="rowgroup">
-              <tr role="row">${['name', 'credential', 'status', 'created'].map((name) => html`<th role="columnheader" scope="col">${w.t(name)}</th>`)}<th role="columnheader" scope="col"><span class="visually-hidden">${w.t('actions')}</span></th></tr>
+              <tr role="row">${['name', 'credential', 'status', 'created'].map((name) => html`<th role="columnheader" scope="col" class=${name === 'name' ? 'who' : ''}>${w.t(name)}</th>`)}<th role="columnheader" scope="col" class="acts"><span class="visually-hidden">${w.t('actions')}</span></th></tr>
             </thead>
             <tbody role="rowgroup">
               ${list.items.map((one) => row(el, one))}
