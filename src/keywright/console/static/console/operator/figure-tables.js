@@ -15,10 +15,10 @@ export const mostUsed = (el, { keys, organizations }) => {
   const { w } = el;
   if (!keys.length) return html`<p class="muted">${w.t('noUses')}</p>`;
   return html`
-    ${frame(w.t('topKeys'), html`<table class="plain narrow">${head(w, w.t('key'))}<tbody>${keys.map((one) => html`<tr>${ofKey(one)}${numbers(w, one)}</tr>`)}</tbody></table>`)}
+    ${frame(w.t('topKeys'), html`<table class="plain slim">${head(w, w.t('key'))}<tbody>${keys.map((one) => html`<tr>${ofKey(one)}${numbers(w, one)}</tr>`)}</tbody></table>`)}
     ${frame(
       w.t('topOrganizations'),
-      html`<table class="plain narrow">${head(w, w.t('organization'))}<tbody>${organizations.map((one) => html`<tr><th scope="row"><a class="mono wrap" href=${addressOf('keys', { organization: one.org_id })}>${one.org_external_id}</a></th>${numbers(w, one)}</tr>`)}</tbody></table>`,
+      html`<table class="plain slim">${head(w, w.t('organization'))}<tbody>${organizations.map((one) => html`<tr><th scope="row"><a class="mono wrap" href=${addressOf('keys', { organization: one.org_id })}>${one.org_external_id}</a></th>${numbers(w, one)}</tr>`)}</tbody></table>`,
     )}
   `;
 };
@@ -27,7 +27,7 @@ export const mostUsed = (el, { keys, organizations }) => {
 export const keysRefused = (el, { refused_keys: keys }) => {
   const { w } = el;
   if (!keys.length) return html`<p class="muted">${w.t('noRefusals')}</p>`;
-  return frame(w.t('refusedKeys'), html`<table class="plain narrow">${head(w, w.t('key'))}<tbody>${keys.map((one) => html`<tr>${ofKey(one)}${numbers(w, one)}</tr>`)}</tbody></table>`);
+  return frame(w.t('refusedKeys'), html`<table class="plain slim">${head(w, w.t('key'))}<tbody>${keys.map((one) => html`<tr>${ofKey(one)}${numbers(w, one)}</tr>`)}</tbody></table>`);
 };
 
 /** The connected processes, with their versions and what they have not acknowledged. */

@@ -31,6 +31,7 @@ export class KeywrightOperator extends KeywrightKeys {
     super();
     this.overlays = overlays;
     this.shownPage = null;
+    this.turn = 0;
     this.found = null;
     this.onHash = () => this.refresh();
   }
@@ -70,6 +71,7 @@ export class KeywrightOperator extends KeywrightKeys {
   }
 
   async #showPage(name, query, address) {
+    const turn = ++this.turn;
     if (this.shownPage?.address === address) return;
     let module;
     try {
@@ -78,6 +80,8 @@ export class KeywrightOperator extends KeywrightKeys {
       this.failed(error);
       return;
     }
+    // Another view was chosen meanwhile.
+    if (turn !== this.turn) return;
     this.shownPage?.ended.abort();
     const page = (this.shownPage = { name, query, address, module, ended: new AbortController(), state: null });
     page.state = module.open(this, page);

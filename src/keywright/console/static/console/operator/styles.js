@@ -22,7 +22,7 @@ export const styles = css`
   .links { display: flex; flex-wrap: wrap; gap: 0.3em 1.1em; align-items: center; }
   .end .links { justify-content: end; }
   .links a, .links button { min-block-size: 1.75em; display: inline-flex; align-items: center; text-align: start; }
-  .timeline .links { font-size: 0.875em; margin-block-start: 0.1em; }
+  .timeline .links { display: inline-flex; font-size: 0.875em; gap: 0 1em; margin-inline: 0.4em; }
   button.link.risky { color: var(--_danger); }
   .owner { gap: 0.35em; }
   .keys .who { inline-size: 26%; }
@@ -60,16 +60,16 @@ export const styles = css`
   .small-chart { display: block; inline-size: 100%; block-size: 1.6em; }
   .small-chart .base, .chart .base { stroke: var(--_control); stroke-width: 1; vector-effect: non-scaling-stroke; }
   .tall { max-block-size: 18em; overflow-y: auto; }
-  .plain.narrow th, .plain.narrow td { vertical-align: top; }
-  .plain.narrow tbody th { white-space: normal; inline-size: 100%; }
+  .plain.slim th, .plain.slim td { vertical-align: top; }
+  .plain.slim tbody th { white-space: normal; inline-size: 100%; }
   @container (max-width: 56em) { .split { grid-template-columns: minmax(0, 1fr); gap: 1em; } }
   @container (max-width: 44em) {
     .figures { grid-template-columns: minmax(0, 1fr); }
     .figure { padding: 0.9em; }
     .keys .end { text-align: start; }
     .axis.each span:nth-child(even) { display: none; }
-    .plain.narrow :is(th, td) { padding-inline: 0.5em; }
-    .plain.narrow tbody th { min-inline-size: 8em; }
+    .plain.slim :is(th, td) { padding-inline: 0.5em; }
+    .plain.slim tbody th { min-inline-size: 8em; }
     nav.views { padding-inline-end: 2.5em; mask-image: linear-gradient(to left, transparent, #000 2.5em); }
     nav.views:dir(rtl) { mask-image: linear-gradient(to right, transparent, #000 2.5em); }
     .end .links { justify-content: start; }

@@ -19,7 +19,7 @@ export default {
   finding: 'Suche läuft…',
   filters: 'Filter',
   organization: 'Organisation',
-  organizationId: 'Organisation (ihre ID oder die des Ausstellers)',
+  organizationId: 'ID der Organisation',
   creator: 'Erstellt von (Subject des Tokens)',
   creatorHint: 'Ohne Organisation: was dieses Subject in allen Organisationen erstellt hat.',
   nameOrLast: 'Name, Beschreibung oder letzte 4',

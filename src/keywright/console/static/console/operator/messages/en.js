@@ -19,7 +19,7 @@ export default {
   finding: 'Searching…',
   filters: 'Filters',
   organization: 'Organization',
-  organizationId: 'Organization (its id, or the issuer’s)',
+  organizationId: 'Organization id',
   creator: 'Created by (subject of the token)',
   creatorHint: 'Without an organization: what this subject created in all organizations.',
   nameOrLast: 'Name, description or last 4',
