@@ -1,5 +1,5 @@
 """
-Write the pictures of the documentation: the element on a page of a customer, and the operator's page, of a running demo.
+Write the pictures of the docs: the element on a page of a customer, and the operator's page, of a running demo.
 
     python scripts/screenshots.py [FOLDER]
 

@@ -64,6 +64,29 @@ def test_an_unknown_secret_is_forgotten(desk: Desk, org: str) -> None:
         assert desk.traces(secret) == []
 
 
+def test_a_secret_in_a_filter(desk: Desk, org: str) -> None:
+    """A private key in the field of a filter, or of a revocation of many, gets into no address either."""
+    secret = desk.demo.leaked(org)["private_key"]
+    desk.open()
+    desk.find(".filters summary").click()
+    for name in ("q", "organization", "external_id", "created_by"):
+        desk.find(f"#in-{name}").fill(secret)
+        desk.page.keyboard.press("Enter")
+        expect(desk.find(f"#in-{name}")).to_have_value("")
+    for view in ("organizations", "events"):
+        desk.view(view)
+        desk.find("form input:not([type])").first.or_(desk.find("#in-actor")).first.fill(secret)
+        desk.page.keyboard.press("Enter")
+    desk.view("revocations")
+    desk.find("#create").click()
+    desk.find("#in-many-organization").fill(secret)
+    desk.find("dialog .primary").click()
+    desk.find("dialog .wrong").wait_for()
+    desk.page.keyboard.press("Escape")
+    desk.shut()
+    assert desk.traces(secret) == []
+
+
 def test_an_error_does_not_keep_the_secret(desk: Desk, org: str) -> None:
     """When the search fails, the page has an error and no secret."""
     key = desk.demo.leaked(org)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.axe import script, violations
 from tests.browser.demo import CONSOLE, KEYS, Desk, named, organization
 from tests.browser.figures import FIGURES
 from tests.browser.stage import Form
@@ -216,13 +217,7 @@ STATES: list[Callable[[Desk], Any]] = [
 def test_no_violation(desk: Desk, modules: Path, state: Callable[[Desk], Any], form: Form) -> None:
     """In this state axe finds nothing, the page is not wider than the screen, and no policy is violated."""
     desk.form = form
-    desk.scripts.append((modules / "axe-core" / "axe.min.js").read_text())
+    desk.scripts.append(script(modules))
     state(desk)
-    found = desk.page.evaluate("axe.run(document)")
-    violations = [
-        f"{one['id']}: {node['html'][:160]} {node['failureSummary']}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]
-    assert violations == []
+    assert violations(desk.page) == []
     assert desk.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

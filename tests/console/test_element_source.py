@@ -99,7 +99,7 @@ def test_every_style_is_used() -> None:
 
 
 def test_every_export_is_imported() -> None:
-    """No file exports what neither another nor a page of the console uses; `open`, `view`, `changed` and `sync` are called as members of a module."""
+    """No file exports what nobody imports; `open`, `view`, `changed` and `sync` are called as members of a module."""
     exported = set(re.findall(r"^export (?:const|class) (\w+)", SOURCES, re.MULTILINE))
     pages = "\n".join(path.read_text() for path in (STATIC / "console").rglob("*.js"))
     lists = re.findall(r"^import \{ (.*) \}", f"{SOURCES}\n{pages}", re.MULTILINE)

@@ -1,11 +1,12 @@
 // Organizations with their numbers of keys, and the ways from one to its keys and events.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { addressOf, field, filled, readList, tail } from './paging.js';
+import { addressOf, field, filled, hasPrivateKey, readList, tail } from './paging.js';
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Gives the id of the organization that a text names, by its own id or the issuer's; null for none. */
 export const organizationId = async (el, text, signal) => {
+  if (hasPrivateKey(text)) return null;
   const { data } = await el.api.get('/organizations', { external_id: text }, { signal });
   if (data.length) return data[0].id;
   return ID.test(text) ? text : null;

@@ -44,8 +44,17 @@ export const tail = (el, list, none) => {
 /** A field with its label. */
 export const field = (name, label, input, hint) => html`<div class="field"><label for=${`in-${name}`}>${label}</label>${input}${hint ? html`<p class="hint" id=${`hint-${name}`}>${hint}</p>` : nothing}</div>`;
 
-/** Reads the fields of a form that are filled. */
-export const filled = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
+// The text of a private key, also with something around it.
+const PRIVATE = /_sk_\w{8,}/i;
+
+/** Whether a text has a private key in it: it may not get into an address. */
+export const hasPrivateKey = (text) => PRIVATE.test(text);
+
+/** Reads the fields of a form that are filled; one with a private key in it is emptied. */
+export const filled = (form) => {
+  for (const input of form.elements) if (hasPrivateKey(input.value)) input.value = '';
+  return Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
+};
 
 /** Gives a view's address with a query. */
 export const addressOf = (name, query) => {
