@@ -193,7 +193,7 @@ def figures_of_nothing(desk: Desk) -> None:
 
 def unavailable(desk: Desk) -> None:
     desk.open()
-    desk.page.route("**/operator/organizations*", lambda route: route.fulfill(status=503, json={"code": "x"}))
+    desk.page.route("**/api/v2/operator/organizations*", lambda route: route.fulfill(status=503, json={"code": "x"}))
     desk.view("organizations")
     desk.find(".banner.bad").wait_for()
 
