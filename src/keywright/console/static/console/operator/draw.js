@@ -28,7 +28,7 @@ export const columns = (el, { labels, series, sentence, first, id, ends = true }
       <line class="grid-line" x1="0" x2=${WIDTH} y1=${TOP} y2=${TOP} /><line class="base" x1="0" x2=${WIDTH} y1=${HEIGHT} y2=${HEIGHT} />
       ${labels.map((label, at) => column(w, series, at, step, most, label))}
     </svg>
-    ${ends ? html`<div class="axis" aria-hidden="true"><span>${labels[0] ?? ''}</span><span>${labels.at(-1) ?? ''}</span></div>` : html`<div class="axis each" aria-hidden="true">${labels.map((label) => html`<span>${label}</span>`)}</div>`}
+    ${ends ? html`<div class="axis" aria-hidden="true"><span>${labels[0] ?? ''}</span><span>${labels.at(-1) ?? ''}</span></div>` : html`<div class="axis each" aria-hidden="true">${labels.map((label) => html`<span>${label.replace('≤', '')}</span>`)}</div>`}
     <p class="small">${sentence}</p>
     <details>
       <summary>${w.t('asTable')}</summary>

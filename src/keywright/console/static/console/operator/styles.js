@@ -80,6 +80,8 @@ export const styles = css`
   @media (forced-colors: active) {
     .bar.hollow, .bars .bar.hollow { fill: Canvas; stroke: CanvasText; }
     .reasons .bar { fill: CanvasText; }
-    nav.views a[aria-current] { border-block-end-color: Highlight; }
+    nav.views a { border-block-end-color: Canvas; }
+    nav.views a[aria-current] { border-block-end: 4px solid Highlight; }
+    .segments button[aria-pressed='true'] { border-width: 3px; border-color: Highlight; }
   }
 `;

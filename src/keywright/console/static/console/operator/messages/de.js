@@ -164,7 +164,7 @@ export default {
   delay: 'Verzögerung',
   acknowledgements: 'Bestätigungen',
   revocationsCount: { one: '{n} Widerruf', other: '{n} Widerrufe' },
-  delaysSentence: '{revocations}, {n}-mal bestätigt: die Hälfte in {half} ms, 99 % in {most} ms.',
+  delaysSentence: '{revocations}, {n}-mal bestätigt: die Hälfte in {half} ms, 99 % in {most} ms.',
   delaysNone: '{revocations}, von keinem anderen Prozess bestätigt.',
   noRevocationsToday: 'Kein Schlüssel wurde widerrufen.',
   states: 'Schlüssel nach Zustand',

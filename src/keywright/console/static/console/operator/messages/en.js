@@ -164,7 +164,7 @@ export default {
   delay: 'Delay',
   acknowledgements: 'Acknowledgements',
   revocationsCount: { one: '{n} revocation', other: '{n} revocations' },
-  delaysSentence: '{revocations}, acknowledged {n} times: half of them within {half} ms, 99 % within {most} ms.',
+  delaysSentence: '{revocations}, acknowledged {n} times: half of them within {half} ms, 99 % within {most} ms.',
   delaysNone: '{revocations}, acknowledged by no other process.',
   noRevocationsToday: 'No key was revoked.',
   states: 'Keys by state',
