@@ -31,6 +31,7 @@ class Form:
     scheme: str = "light"
     language: str = "en"
     width: int = 1280
+    zone: str = "UTC"
 
 
 def in_days(days: float) -> str:
@@ -109,6 +110,7 @@ class Stage:
             color_scheme=self.form.scheme,
             viewport={"width": self.form.width, "height": 800},
             locale=self.form.language,
+            timezone_id=self.form.zone,
             reduced_motion="reduce",
             accept_downloads=True,
         )

@@ -48,6 +48,18 @@ def test_modules_import_each_other_by_relative_paths() -> None:
             assert (path.parent / target).is_file(), (path, target)
 
 
+def test_the_console_fetches_all_first_files_at_once() -> None:
+    """The page of the console names every file that the element imports at once, and no other."""
+    first, found = ["keywright-keys.js"], set()
+    while first:
+        name = first.pop()
+        found.add(name)
+        targets = re.findall(r"^import .*from '(.+)';$", (ELEMENT / name).read_text(), re.MULTILINE)
+        first += [(ELEMENT / name).parent.joinpath(each).resolve().relative_to(ELEMENT).as_posix() for each in targets]
+    page = (STATIC / "console" / "index.html").read_text()
+    assert set(re.findall(r'<link rel="modulepreload".* href="\{element\}/(.+)">', page)) == found
+
+
 def messages(language: str) -> dict[str, str]:
     text = (ELEMENT / "messages" / f"{language}.js").read_text()
     return {quoted or bare: value for quoted, bare, value in MESSAGE.findall(text)}
@@ -75,7 +87,7 @@ FAMILIES = re.compile(r"(state|error|refused|reason|event\.api_key|event\.audit_
 OF_OTHERS = {"ph-no-capture", "fs-exclude"}
 SOURCES = "\n".join(path.read_text() for path in OURS if path.parent == ELEMENT)
 STYLES = "\n".join(re.findall(r"css`(.*?)`;", SOURCES, re.DOTALL))
-MARKUP = re.sub(r"css`.*?`;", "", SOURCES, flags=re.DOTALL)
+MARKUP = re.sub(r"css`.*?`;|^ *//.*?$|/\*\*.*?\*/", "", SOURCES, flags=re.DOTALL | re.MULTILINE)
 
 
 def test_every_message_that_is_there_is_used() -> None:
