@@ -176,9 +176,7 @@ class Settings(DatabaseSettings):
         400,
         f"events of the audit log are kept: a year, and a month to look at it. At least {LEAST_DAYS_OF_EVENTS} days",
     )
-    keep_usage_days: int = _kept(
-        90, "the uses and refusals of keys by hour are kept: a quarter of a year, for a report of it"
-    )
+    keep_usage_days: int = _kept(90, "uses and refusals of keys by hour are kept: a quarter of a year, for a report")
     keep_sources_days: int = _kept(
         90, "a network and user agent that used a key, or was refused, is kept after the last time: personal data"
     )

@@ -117,7 +117,7 @@ async def test_limits(counter: Counter) -> None:
     assert (await counter.ask())["retry_after_seconds"] == 1
     counter.time.seconds += 0.5
     assert (await counter.ask())["valid"]
-    assert sum(record.uses for record in counter.uses()) == 3
+    assert {record.source.code: record.uses for record in counter.uses()} == {"valid": 3, "rate_limited": 2}
 
 
 async def test_whoever_judges_by_itself_reports_its_uses(counter: Counter) -> None:

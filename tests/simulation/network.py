@@ -360,4 +360,5 @@ def _stored(seen: UsageRecord) -> HourlyUsage:
         first_seen=_EPOCH + timedelta(seconds=seen.first),
         last_seen=_EPOCH + timedelta(seconds=seen.last),
         count=seen.uses,
+        code=source.code,
     )

@@ -463,5 +463,6 @@ def _add_usage(database: Database, records: Sequence[HourlyUsage], batch: UsageB
     for seen in records:
         for key in database.keys:
             if key.digest == seen.digest and key.created and not key.deleted:
+                # Refusals, too: both together are never more than the verifications.
                 key.uses += seen.count
                 database.commit(lambda key=key, count=seen.count: setattr(key, "uses", key.uses - count))  # type: ignore[misc]

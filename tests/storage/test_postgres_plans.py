@@ -17,6 +17,7 @@ from keywright.storage.postgres import checking_statements as checking_sql
 from keywright.storage.postgres import list_statements as list_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
+from keywright.storage.shared import figures_statements as figures_sql
 from keywright.storage.shared import filters, statements, usage_statements
 from keywright.storage.shared import operator_statements as operator_sql
 from keywright.storage.shared.recent_use import recently_used
@@ -137,6 +138,8 @@ STATEMENTS = {
         "api_keys_newest_idx",
     ),
     "keys of a creator to revoke": (operator_sql.revocable(sql.DIALECT, Target(created_by="x")), "api_keys_pkey"),
+    "count of all keys": (figures_sql.count_keys(sql.DIALECT), "api_keys_pkey"),
+    "delays": (figures_sql.revocation_delays(sql.DIALECT), "changes_noted_at_idx"),
     "count of an organization's keys": (
         operator_sql.count_revocable(sql.DIALECT, Target(org_id=UUID(int=1), created_by="x")),
         "api_keys_newest_idx",
@@ -209,6 +212,14 @@ async def test_plans(connection: "asyncpg.Connection[asyncpg.Record]", name: str
     assert "Seq Scan" not in plan.replace("Seq Scan on event_chain_heads", "").replace(
         "Seq Scan on event_checkpoints", ""
     ), plan
+
+
+async def test_the_most_used(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """The plan that is kept for the most used keys reads counts by the index on the hour alone."""
+    plan = await _plan(connection, figures_sql.top(sql.DIALECT))
+    assert "key_hours_latest_idx" in plan, plan
+    assert "key_refusals_latest_idx" in plan, plan
+    assert not re.search("Seq Scan on key_(hours|refusals)", plan), plan
 
 
 CHECKING = {

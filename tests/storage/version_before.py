@@ -119,7 +119,7 @@ class FileBefore:
         self._note(event)
 
     def _acknowledge(self, life: Life) -> None:
-        self._changed(sql.SQLITE_NOTE_SESSION, *rows.for_sqlite(checking_rows.session_row(life.session)))
+        self._changed(sql.SQLITE_NOTE_SESSION, *rows.for_sqlite(_session_before(life.session)))
         key_id = life.made.api_key.id.bytes
         for (seq,) in self._all("SELECT seq FROM changes WHERE changed_id = ?", key_id):
             for _ in range(2):
@@ -202,7 +202,7 @@ class ServerBefore:
         assert len(await self._fetch(sql.POSTGRES_REVOKE, *event, "unspecified")) == 1
 
     async def _acknowledge(self, life: Life) -> None:
-        await self._fetch(sql.POSTGRES_NOTE_SESSION, *checking_rows.session_row(life.session))
+        await self._fetch(sql.POSTGRES_NOTE_SESSION, *_session_before(life.session))
         key = life.made.api_key
         changes = await self._fetch("SELECT seq FROM changes WHERE changed_id = $1", key.id)
         for _ in range(2):
@@ -225,6 +225,11 @@ class ServerBefore:
 
     def _request(self, life: Life, answer: SealedAnswer) -> tuple[UUID, bytes]:
         return life.made.api_key.org_id, answer.request_digest
+
+
+def _session_before(session: Session) -> rows.Row:
+    """Give the row of a session as it was without the version of its process."""
+    return checking_rows.session_row(session)[:4]
 
 
 def _revocation(life: Life) -> Any:
