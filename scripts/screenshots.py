@@ -1,11 +1,12 @@
 """
-Write the pictures of the README: the element on a page of a customer, with keys of a running demo.
+Write the pictures of the docs: the element on a page of a customer, and the operator's page, of a running demo.
 
     python scripts/screenshots.py [FOLDER]
 
 needs Chromium. It runs `keywright dev` in a folder of its own, creates keys, uses each once, and writes the counts
 of the last seven days, which are invented, into the demo's database. Then it writes `keys-light.png`
-and `keys-dark.png` to FOLDER, docs/images unless named.
+and `keys-dark.png` to FOLDER, docs/images unless named. For `operator-light.png` and `operator-dark.png` it rotates a
+key, and finds it as an operator by the private key that has ended.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT = 1120, 556
+OPERATOR_HEIGHT = 700
 PATIENCE_SECONDS = 60
 # In microseconds, the unit of times in a SQLite database.
 DAY = 24 * 3600 * 1_000_000
@@ -174,6 +176,35 @@ def picture(browser: Browser, origin: str, scheme: Any, target: Path) -> None:
         page.screenshot(path=target, animations="disabled", caret="hide")
 
 
+def leak(http: httpx.Client) -> str:
+    """Create a key and rotate it; give the private key that has ended."""
+    made = http.post(KEYS, json={"name": "Partner import", "description": "Reads orders"}).raise_for_status().json()
+    http.post(f"{KEYS}/{made['id']}/rotate", json={"overlap_seconds": 0}).raise_for_status()
+    private_key: str = made["private_key"]
+    return private_key
+
+
+def picture_of_operator(browser: Browser, url: str, leaked: str, scheme: Any, target: Path) -> None:
+    """Sign in as the demo's operator, find the key of a leaked private key, and write what it looks like."""
+    with browser.new_context(
+        color_scheme=scheme,
+        viewport={"width": WIDTH, "height": OPERATOR_HEIGHT},
+        locale="en-GB",
+        reduced_motion="reduce",
+        device_scale_factor=1.5,
+    ) as context:
+        page = context.new_page()
+        page.goto(f"{url}/console/operator")
+        page.get_by_role("link", name="Olivia").click()
+        page.locator("#in-find").fill(leaked)
+        page.keyboard.press("Enter")
+        page.locator(".drawer .evidence").wait_for()
+        page.locator(".drawer .facts").wait_for()
+        # The sentence of the live region is shown for a moment.
+        page.locator(".toast").wait_for(state="detached")
+        page.screenshot(path=target, animations="disabled", caret="hide")
+
+
 def main(target: Path) -> None:
     """Write the pictures."""
     target.mkdir(parents=True, exist_ok=True)
@@ -191,6 +222,10 @@ def main(target: Path) -> None:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             for scheme in ("light", "dark"):
                 picture(browser, origin, scheme, target / f"keys-{scheme}.png")
+            with httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
+                leaked = leak(http)
+            for scheme in ("light", "dark"):
+                picture_of_operator(browser, url, leaked, scheme, target / f"operator-{scheme}.png")
             browser.close()
 
 

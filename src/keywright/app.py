@@ -94,12 +94,11 @@ def _edge(settings: Settings, plugs: Plugs, checking: CheckingParts, measures: M
     )
     management = _management(settings, plugs)
     usage = UsageReports(plugs.store, plugs.clock, management.turns)
-    own = _own_groups(management, usage)
-    documented = [*own, *_operator_groups(plugs, checking, management, usage)]
+    documented = [*_own_groups(management, usage), *_operator_groups(plugs, checking, management, usage)]
     groups = [*documented, *_others(settings, plugs, checking, documented)]
     routes = Routes(groups, trust, lifespan=_lifespan(plugs, checking, measures))
     element = Assets("element", __version__)
-    pages = [*_pages(settings, documented, element), *_console(settings, plugs, trust, own, element)]
+    pages = [*_pages(settings, documented, element), *_console(settings, plugs, trust, documented, element)]
     edge = cross_origin.for_pages(routes, settings.cors_origins, docs=False)
     api = cross_origin.for_pages(routes, settings.cors_origins, docs=settings.serves_docs)
     return AccessLog(Front(routes, pages), Front(edge, [(_API, api), *pages]))
@@ -131,7 +130,7 @@ def _console(settings: Settings, plugs: Plugs, trust: Trust, groups: list[object
 
 
 def _own_groups(management: Management, usage: UsageReports) -> list[object]:
-    """Build the operations of an organization on its own keys, which are also behind the console's door."""
+    """Build the operations of an organization on its own keys."""
     return [
         KeyRoutes(management, usage),
         RotationRoutes(management),

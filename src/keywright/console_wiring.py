@@ -97,6 +97,7 @@ def console_applications(
             door=door,
             cookies=cookies,
             pages=pages,
+            operator_org=settings.operator_org,
             note=lambda request, fault: note_fault(fault, request),
         )
         return Console(pages, routes.answers, answer_to)

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from keywright.dev.issuer import DevIssuer
+from tests.browser.demo import Demo, Desk, organization, running_demo
 from tests.browser.host import HostPage
 from tests.browser.stage import Form, Stage
 from tests.live import LiveService, environment, start_service
@@ -56,6 +57,28 @@ def stage(browser: Browser, dashboard: tuple[HostPage, LiveService], issuer: Dev
     yield made
     made.end()
     assert made.complaints == []
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A running `keywright dev`."""
+    with running_demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(browser: Browser, demo: Demo) -> Iterator[Desk]:
+    """An operator at the operator's page; in the end nothing may have been complained of."""
+    made = Desk(browser, demo)
+    yield made
+    made.end()
+    assert made.complaints == []
+
+
+@pytest.fixture
+def org() -> str:
+    """An organization of nobody else."""
+    return organization()
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from tests.live import PATIENCE_SECONDS, LiveService
 PATIENCE_MS = PATIENCE_SECONDS * 1000
 KEYS = "/api/v2/api-keys"
 # A browser logs an answer that is no success; that is not the page's fault.
-_EXPECTED = "Failed to load resource"
-_WATCH = """
+EXPECTED = "Failed to load resource"
+WATCH = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error('CSP', event.violatedDirective, event.blockedURI, event.sourceFile, event.lineNumber));
 """
@@ -115,7 +115,7 @@ class Stage:
             accept_downloads=True,
         )
         self.context.set_default_timeout(PATIENCE_MS)
-        self.context.add_init_script(_WATCH)
+        self.context.add_init_script(WATCH)
         for script in self.scripts:
             self.context.add_init_script(script)
         page = self.shown = self.context.new_page()
@@ -128,7 +128,7 @@ class Stage:
         return page
 
     def _heard(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not text.startswith(_EXPECTED):
+        if kind in ("error", "warning") and not text.startswith(EXPECTED):
             self.complaints.append(text)
 
     def await_event(self, name: str) -> Any:

@@ -10,6 +10,8 @@ from tests.console.visitor import HOME, Visitor
 from tests.live import LiveService, start_service
 from tests.oidc_provider import OidcProvider, start_oidc_provider
 
+OPERATORS = "org_operators"
+
 
 @pytest.fixture(scope="session")
 def provider() -> Iterator[OidcProvider]:
@@ -35,6 +37,7 @@ def console(
         "console_client_id": provider.console["client_id"],
         "console_client_secret": provider.console["client_secret"],
         "cors_origins": "https://app.test",
+        "operator_org": OPERATORS,
     }
     with start_service({f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}) as service:
         yield service
@@ -46,6 +49,15 @@ def subject(provider: OidcProvider) -> str:
     subject = f"auth0|{uuid4().hex[:12]}"
     provider.seat(subject, org_id=f"org_{uuid4().hex[:16]}")
     return subject
+
+
+@pytest.fixture
+def operator(console: LiveService, provider: OidcProvider) -> Visitor:
+    """An operator who has signed in. Whoever signs in after that has to be seated again."""
+    provider.seat("auth0|olivia", org_id=OPERATORS, permissions=["operate:api_keys"])
+    visitor = Visitor(console.base_url)
+    visitor.sign_in()
+    return visitor
 
 
 @pytest.fixture

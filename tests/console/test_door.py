@@ -21,6 +21,31 @@ METHODS = {
     "PATCH": f"{KEYS}/{ABSENT}",
     "DELETE": f"{KEYS}/{ABSENT}",
 }
+OPERATOR = "/console/api/v2/operator"
+OPERATOR_REQUESTS = {
+    ("GET", "api-keys"): None,
+    ("POST", "api-keys/find"): {"text": "a key"},
+    ("GET", f"api-keys/{ABSENT}"): None,
+    ("PUT", f"api-keys/{ABSENT}/revoke"): None,
+    ("GET", f"api-keys/{ABSENT}/revocation"): None,
+    ("GET", f"api-keys/{ABSENT}/usage"): None,
+    ("GET", "api-key-events"): None,
+    ("GET", "organizations"): None,
+    ("GET", f"organizations/{ABSENT}"): None,
+    ("POST", "bulk-revocations"): {"created_by": "auth0|nobody"},
+    ("GET", "bulk-revocations"): None,
+    ("GET", f"bulk-revocations/{ABSENT}"): None,
+    ("PUT", f"bulk-revocations/{ABSENT}/start"): None,
+    ("GET", "verifiers"): None,
+    ("POST", "verifiers"): {"name": "not/a/name"},
+    ("PUT", "verifiers/nobody/revoke"): None,
+    ("GET", "figures/verdicts"): None,
+    ("GET", "figures/top"): None,
+    ("GET", "figures/keys"): None,
+    ("GET", "figures/revocations"): None,
+    ("GET", "figures/verifiers"): None,
+}
+"""Every operation of operators, and a body that it takes, or refuses by its content."""
 GOOD = {"GET": 200, "POST": 201, "PUT": 404, "PATCH": 404, "DELETE": 404}
 
 
@@ -37,6 +62,62 @@ def test_forged_requests(visitor: Visitor, method: str) -> None:
         else:
             assert (answer.status_code, answer.json()["code"]) == (403, "foreign_request"), (site, mark)
     assert len(visitor.fetch(KEYS).json()) == (1 if method == "POST" else 0)
+
+
+def asked(who: Visitor, method: str, path: str, body: dict[str, str] | None, headers: dict[str, str]) -> httpx.Response:
+    more: dict[str, Any] = {} if body is None else {"json": body}
+    return who.send(method, f"{OPERATOR}/{path}", headers=headers, **more)
+
+
+def test_operations_of_operators(operator: Visitor) -> None:
+    """An operator's session opens every operation of operators, for the console's own pages alone, and no bearer."""
+    for (method, path), body in OPERATOR_REQUESTS.items():
+        assert asked(operator, method, path, body, OWN_PAGE).status_code in (200, 201, 404, 409, 422), path
+        for site, mark in itertools.product(SITES, MARKS):
+            if (site, mark) == ("same-origin", "1"):
+                continue
+            named = {"Sec-Fetch-Site": site, "X-Keywright-Console": mark}
+            answer = asked(operator, method, path, body, {name: value for name, value in named.items() if value})
+            assert (answer.status_code, answer.json()["code"]) == (403, "foreign_request"), (path, site, mark)
+
+
+def test_every_operation_of_operators_has_a_row(visitor: Visitor) -> None:
+    """No operation of operators in the document is missing above."""
+    paths = visitor.send("GET", "/openapi.json").json()["paths"]
+    documented = sum(len(operations) for path, operations in paths.items() if path.startswith("/api/v2/operator/"))
+    assert documented == len(OPERATOR_REQUESTS)
+
+
+@pytest.mark.parametrize("claims", [{}, {"permissions": ["operate:api_keys"]}])
+def test_no_operator(visitor: Visitor, provider: OidcProvider, subject: str, claims: dict[str, list[str]]) -> None:
+    """A session of another organization opens no operation of operators, also with the permission."""
+    provider.seat(subject, org_id="org_tenant", **claims)
+    visitor.sign_in()
+    assert visitor.who()["operates"] is False
+    for (method, path), body in OPERATOR_REQUESTS.items():
+        answer = asked(visitor, method, path, body, OWN_PAGE)
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_permission"), path
+
+
+def test_the_operators_session(operator: Visitor, provider: OidcProvider) -> None:
+    """The page learns who operates; the cookie is worth nothing at the API, and the operator's token nothing here."""
+    assert operator.who()["operates"] is True
+    bearer = {"Authorization": f"Bearer {provider.token(org_id='org_operators', permissions=['operate:api_keys'])}"}
+    for method, path in OPERATOR_REQUESTS:
+        plain = operator.fetch(f"/api/v2/operator/{path}", method)
+        assert (plain.status_code, plain.json()["code"]) == (401, "missing_token"), path
+        assert operator.fetch(f"{OPERATOR}/{path}", method, headers=bearer).status_code == 403, path
+        stranger = operator.send(method, f"{OPERATOR}/{path}", headers={**OWN_PAGE, **bearer}, cookies={})
+        assert stranger.status_code == 403, path
+    assert operator.send("GET", "/api/v2/operator/api-keys", headers=bearer).status_code == 200
+
+
+def test_operator_without_the_permission(visitor: Visitor, provider: OidcProvider, subject: str) -> None:
+    """Somebody of the operators' organization without the permission is no operator."""
+    provider.seat(subject, org_id="org_operators", permissions=["read:api_keys"])
+    visitor.sign_in()
+    assert visitor.who()["operates"] is False
+    assert visitor.fetch(f"{OPERATOR}/api-keys").status_code == 403
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"X-Keywright-Console": "1"}])
@@ -135,11 +216,12 @@ def test_no_other_origin(visitor: Visitor) -> None:
 
 def test_the_shell(visitor: Visitor) -> None:
     """The page is the same for everybody, with the headers that shut it."""
-    before = visitor.send("GET", "/console")
+    paths = ("/console", "/console/signed-out", "/console/operator")
+    before = [visitor.send("GET", path).text for path in paths]
     visitor.sign_in()
-    for path in ("/console", "/console/signed-out"):
+    for path, text in zip(paths, before, strict=True):
         page = visitor.send("GET", path)
-        assert (page.status_code, page.text) == (200, before.text)
+        assert (page.status_code, page.text) == (200, text)
         assert page.headers["Content-Security-Policy"] == (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
@@ -157,7 +239,7 @@ def test_the_shell(visitor: Visitor) -> None:
 
 def test_files(visitor: Visitor) -> None:
     """Files that the page names are there, of the right type and for a year; templates and other paths are not."""
-    page = visitor.send("GET", "/console").text
+    page = visitor.send("GET", "/console").text + visitor.send("GET", "/console/operator").text
     found = [part.partition('"')[0] for part in page.split(f'"{HOME}')[1:] if part.startswith("/console/static/")]
     types = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
     assert {path[path.rindex(".") :] for path in found} == set(types)
@@ -167,7 +249,15 @@ def test_files(visitor: Visitor) -> None:
         assert "immutable" in answer.headers["Cache-Control"]
         assert visitor.send("GET", path, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     folder = found[0].rpartition("/")[0]
-    for absent in (f"{folder}/index.html", f"{folder}/../console.js", f"{folder}/", "/console/x", "/console/static/x"):
+    assert visitor.send("GET", f"{found[0].partition('/console/console')[0]}/element/list.js").status_code == 200
+    for absent in (
+        f"{folder}/index.html",
+        f"{folder}/operator.html",
+        f"{folder}/../console.js",
+        f"{folder}/",
+        "/console/x",
+        "/console/static/x",
+    ):
         assert visitor.send("GET", absent).status_code == 404
     assert visitor.send("POST", found[0]).status_code == 405
 

@@ -139,7 +139,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
     from keywright.cli import database
     from keywright.cli.server import listening, process
     from keywright.dev import session
-    from keywright.dev.sign_in import CLIENT_ID
+    from keywright.dev.sign_in import CLIENT_ID, OPERATORS
 
     # All its cookies of sign-ins under way end with this process, and so may their secret.
     secret = secrets.token_urlsafe(32)
@@ -152,7 +152,7 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
         database_url=folder.database_url,
         org_claim="org_id",
         permissions="auto",
-        operator_org=session.OPERATOR,
+        operator_org=OPERATORS,
         workers=1,
         metrics="path",
         host=host,
@@ -200,4 +200,4 @@ def _print_session(environment: DevEnvironment, folder: "DevFolder", issuer: "De
     click.echo("Paste this into another terminal:\n", err=True)
     click.echo(session.script(environment, issuer))
     # Last, so that it stands where people look.
-    click.echo(f"\nOpen {url}/console and choose who you are.", err=True)
+    click.echo(f"\nOpen {url}/console and choose who you are; operators go to {url}/console/operator.", err=True)

@@ -15,6 +15,9 @@ from keywright.console.pages import FILES, Pages
 
 PATHS: Final = re.compile(r"/console(/(?!api/).*)?")
 API_PATHS: Final = re.compile(r"/console/api/.*")
+OPERATOR: Final = "/console/operator"
+"""The page of operators."""
+
 SIGNED_OUT: Final = "/console/signed-out"
 """Where the issuer sends a person who has signed out: the same page, which then begins no new sign-in."""
 
@@ -38,9 +41,10 @@ class Console:
     def __init__(self, pages: Pages, answers: Mapping[str, Mapping[str, Answer]], refuse: Refuse) -> None:
         self._pages = pages
         self._answers: dict[str, Mapping[str, Answer]] = {
-            "/console": {"GET": self._shell},
+            "/console": {"GET": self._shell("index.html")},
             "/console/": {"GET": _without_slash},
-            SIGNED_OUT: {"GET": self._shell},
+            OPERATOR: {"GET": self._shell("operator.html")},
+            SIGNED_OUT: {"GET": self._shell("index.html")},
             **answers,
         }
         self._of_files: Mapping[str, Answer] = {"GET": self._file}
@@ -63,17 +67,17 @@ class Console:
         if method not in found:
             return Response(status_code=405, headers={"Allow": ", ".join(found), **NO_STORE})
         # The first request reads and compresses all files.
-        await run_in_threadpool(lambda: self._pages.files.version)
+        await run_in_threadpool(lambda: self._pages.version)
         return await found[method](request)
 
-    async def _shell(self, request: Request) -> Response:
-        # Its first rendering reads the element's files, too.
-        return await run_in_threadpool(self._pages.shell, request.headers)
+    def _shell(self, name: str) -> Answer:
+        async def answered(request: Request) -> Response:
+            return self._pages.shell(name, request.headers)
+
+        return answered
 
     async def _file(self, request: Request) -> Response:
-        files = self._pages.files
-        name = request.scope["path"].removeprefix(f"/{FILES}/{files.version}/")
-        asset = None if name.endswith(".html") else files.by_path.get(name)
+        asset = self._pages.file(request.scope["path"].removeprefix(f"/{FILES}/{self._pages.version}/"))
         if asset is None:
             return Response(status_code=404, headers=dict(NO_STORE))
         return answer(asset, request.headers, {"Cache-Control": _FOREVER, **SHUT})

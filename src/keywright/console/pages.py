@@ -1,4 +1,9 @@
-"""The pages of the console: the shell, which is the same for everybody, and messages about sign-ins that failed."""
+"""
+The pages of the console: shells, which are the same for everybody, and messages about sign-ins that failed.
+
+Their files are those of `static/console` and `static/element`, each under the name of its folder: modules of the
+operator's page import those of the element by the same relative paths as in the source.
+"""
 
 from enum import Enum
 from functools import cached_property
@@ -38,17 +43,28 @@ class Pages:
     """
 
     def __init__(self, files: Assets, element: Assets, *, public_url: str) -> None:
-        self.files = files
+        self._files = files
         self._element = element
         self._public_url = public_url
 
     @cached_property
-    def _shell(self) -> Asset:
-        return Asset.of("index.html", self._filled("index.html", {}))
+    def version(self) -> str:
+        """The version of all files; the first use reads them."""
+        return f"{self._files.version}-{self._element.version.rpartition('-')[2]}"
 
-    def shell(self, headers: Headers) -> Response:
-        """Answer the page; it shows nothing of anybody."""
-        return answer(self._shell, headers, {"Cache-Control": "no-cache", **PAGE})
+    @cached_property
+    def _shells(self) -> dict[str, Asset]:
+        return {name: Asset.of(name, self._filled(name, {})) for name in ("index.html", "operator.html")}
+
+    def shell(self, name: str, headers: Headers) -> Response:
+        """Answer a page; it shows nothing of anybody."""
+        return answer(self._shells[name], headers, {"Cache-Control": "no-cache", **PAGE})
+
+    def file(self, path: str) -> Asset | None:
+        """Give a file by its path, such as `console/console.css`; None for a page or an unknown path."""
+        folder, _, name = path.partition("/")
+        found = {"console": self._files, "element": self._element}.get(folder)
+        return None if found is None or name.endswith(".html") else found.by_path.get(name)
 
     def message(self, message: Message, *, request_id: str) -> Response:
         """Answer a page that says why nobody is signed in, with a way to begin again."""
@@ -58,9 +74,9 @@ class Pages:
         return Response(page, status_code=status, headers=headers)
 
     def _filled(self, name: str, more: dict[str, str]) -> bytes:
-        text = self.files.by_path[name].plain.decode()
+        text = self._files.by_path[name].plain.decode()
         values = {
-            "files": f"{self._public_url}/{FILES}/{self.files.version}",
+            "files": f"{self._public_url}/{FILES}/{self.version}",
             "element": f"{self._public_url}/element/{self._element.version}",
             "origin": self._public_url,
             **more,

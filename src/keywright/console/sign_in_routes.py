@@ -50,6 +50,7 @@ class SignInRoutes:
         door: Recognizes who is signed in.
         cookies: The names of cookies.
         pages: Writes the pages.
+        operator_org: The organization of operators, as its issuer calls it; None where there are no operators.
         note: Notes refusals.
     """
 
@@ -63,6 +64,7 @@ class SignInRoutes:
         door: ConsoleDoor,
         cookies: Cookies,
         pages: Pages,
+        operator_org: str | None,
         note: Note,
     ) -> None:
         self._public_url = public_url
@@ -72,6 +74,7 @@ class SignInRoutes:
         self._door = door
         self._cookies = cookies
         self._pages = pages
+        self._operator_org = operator_org
         self._note = note
         self.answers: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {
             f"{PREFIX}login": {"GET": self._as_page(self._login)},
@@ -136,6 +139,7 @@ class SignInRoutes:
                 "subject": principal.subject,
                 "organization": session.who.organization,
                 "organization_id": str(principal.organization.id),
+                "operates": principal.is_operator(self._operator_org),
                 "expires_at": session.expires_at.isoformat(),
             }
         )

@@ -30,8 +30,8 @@ MOST: Final = 3
 HOME: Final = "/console"
 _INFO = b"keywright.console.v1 sign-in"
 _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
-# A path of the console and a fragment: no other host, no dots that lead out of it.
-_RETURN = re.compile(r"/console(#/[A-Za-z0-9/_~=&?%-]{0,512})?")
+# A page of the console and a fragment, and no other host.
+_RETURN = re.compile(r"/console(/operator)?(#/[A-Za-z0-9/_~=&?%.+*-]{0,512})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,12 @@
 
 from keywright.dev.environment import DevEnvironment
 from keywright.dev.issuer import DevIssuer
+from keywright.dev.sign_in import OPERATORS
 from keywright.service.verifiers import Verifiers
 
 TOKEN_SECONDS = 12 * 3600
 VERIFIER_NAME = "dev"
-OPERATOR = "operator"
-"""The demo's organization of operators."""
-OPERATOR_TOKEN = f"keywright dev token --org {OPERATOR} --permissions operate:api_keys"
+OPERATOR_TOKEN = f"keywright dev token --org {OPERATORS} --permissions operate:api_keys"
 """The command that prints a token of the demo's operator."""
 
 # Headings are `echo`es: an interactive zsh runs a comment as a command.

@@ -27,6 +27,8 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 END_SESSION_PATH = "/oidc/logout"
 CODE_SECONDS = 60
 TOKEN_SECONDS = 8 * 3600
+OPERATORS = "operator"
+"""The demo's organization of operators."""
 _READS = ("read:api_keys", "read:api_key_events")
 
 
@@ -34,8 +36,8 @@ class Person(NamedTuple):
     """
     Somebody of the demo.
 
-    `organization` is a name of `DEMO_ORGANIZATIONS`; `permissions` are those of the token, None for a token without
-    the claim.
+    `organization` is a name of `DEMO_ORGANIZATIONS`, or `OPERATORS`; `permissions` are those of the token, None for a
+    token without the claim.
     """
 
     name: str
@@ -48,6 +50,7 @@ PEOPLE: Mapping[str, Person] = {
     "anna": Person("Anna", "manages the keys of Acme", "acme"),
     "ben": Person("Ben", "may only look at the keys of Acme", "acme", _READS),
     "grace": Person("Grace", "manages the keys of Globex", "globex"),
+    "olivia": Person("Olivia", "operates the service, for all organizations", OPERATORS, (*_READS, "operate:api_keys")),
 }
 
 _PAGE = """<!doctype html>

@@ -117,6 +117,10 @@ class Principal:
             return permission in self.granted
         return permission is not Permission.VERIFY
 
+    def is_operator(self, own: str | None) -> bool:
+        """Return whether it operates, in the organization that its issuer calls *own*; nobody does for None."""
+        return own is not None and self.operates and self.organization.has_external_id(own)
+
     def visiting(self, organization: Organization) -> Self:
         """Give this operator as it acts on the keys of *organization*: the events of its acts say so."""
         return replace(self, organization=organization, is_visiting=True)

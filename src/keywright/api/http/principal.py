@@ -100,10 +100,9 @@ def _by_bearer(authenticator: Authenticator) -> Door:
 
 
 def _may(principal: Principal, permission: Permission, trust: Trust) -> bool:
-    if permission is not Permission.OPERATE:
-        return principal.may(permission)
-    own = trust.operator_org
-    return own is not None and principal.may(permission) and principal.organization.has_external_id(own)
+    if permission is Permission.OPERATE:
+        return principal.is_operator(trust.operator_org)
+    return principal.may(permission)
 
 
 def source_of(request: Request, trust: Trust) -> str | None:

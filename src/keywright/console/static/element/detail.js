@@ -83,7 +83,8 @@ const view = (el, drawer) => {
 
 const beside = (el, key) => html`<span class="mono muted nowrap">${shortDisplay(key)}</span>${environment(key)}${badge(el.w, stateOf(key, el.now))}`;
 
-const byArrow = (event, drawer, tabs) => {
+/** Moves between tabs by the keys that people expect. */
+export const byArrow = (event, drawer, tabs) => {
   const rtl = getComputedStyle(event.currentTarget).direction === 'rtl';
   const at = tabs.indexOf(drawer.tab);
   const steps = { ArrowRight: rtl ? -1 : 1, ArrowLeft: rtl ? 1 : -1 };

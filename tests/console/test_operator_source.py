@@ -1,0 +1,55 @@
+"""Rules of the files of the operator's page: what they may not contain, their imports, and their languages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.console.test_element_source import FORBIDDEN, MESSAGE, STATIC
+from tests.console.test_element_source import messages as messages_of_element
+
+CONSOLE = STATIC / "console"
+OURS = sorted(CONSOLE.rglob("*.js"))
+MOST_LINES = 400
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_what_the_files_may_not_contain(path: Path) -> None:
+    """No markup from text, no code from text, no inline style or handler, no storage, no address of others."""
+    # The page is the console's own, so it may change its address.
+    assert [found for found in re.findall(FORBIDDEN, path.read_text()) if not found.startswith("history.")] == []
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+def test_imports() -> None:
+    """Every import names a file by a relative path, inside the two folders that are served together."""
+    for path in OURS:
+        for target in re.findall(r"(?:\bfrom|\bimport\() ?'([^', ]+)'[;),]", path.read_text()):
+            assert target.startswith("."), (path, target)
+            assert (path.parent / target).resolve().is_file(), (path, target)
+            assert (path.parent / target).resolve().is_relative_to(STATIC), (path, target)
+
+
+def messages(language: str) -> dict[str, str]:
+    text = (CONSOLE / "operator" / "messages" / f"{language}.js").read_text()
+    return {quoted or bare: value for quoted, bare, value in MESSAGE.findall(text)}
+
+
+def test_every_language_has_every_message() -> None:
+    """Both languages have the same messages with the same placeholders and plural forms."""
+    english, german = messages("en"), messages("de")
+    assert english.keys() == german.keys()
+    for name, text in english.items():
+        assert sorted(set(re.findall(r"\{\w+\}|\w+(?=: ')", text))) == sorted(
+            set(re.findall(r"\{\w+\}|\w+(?=: ')", german[name]))
+        ), name
+
+
+def test_every_message_that_is_used_is_there() -> None:
+    """Each message named in the code has a text, of the operator's page or of the element."""
+    code = "".join(path.read_text() for path in (CONSOLE / "operator").glob("*.js"))
+    used = set(re.findall(r"\bt\('([\w.]+)'", code))
+    assert used - messages("en").keys() - messages_of_element("en").keys() == set()
+    # Some are named in pieces, such as `state.${state}`, and some replace words of the element.
+    plain = {name for name in messages("en").keys() - messages_of_element("en").keys() if "." not in name}
+    assert {name for name in plain if not re.search(rf"\b{name}\b", code)} == set()
