@@ -362,23 +362,29 @@ class FastPathProtocol(BoundedHttpProtocol):
         if (question := QUESTION(data)) is None:
             return False
         meter = EXT_AUTHZ_METER if question[1] is None else FORWARD_AUTH_METER
-        return self._send(fast_path.answer_proxy(data, self.client, self.server_state.default_headers), meter, began)
+        answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
+        return answer is not None and self._send(answer, meter, began)
 
     def _answer_check(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
-        """Answer a whole verification; tell whether it was answered."""
+        """Answer a whole verification, now or once its key was looked up; tell whether it is or will be answered."""
         answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
+        if answer is None:
+            return self._wait_for_key(fast_path, head, data, began)
         return self._send(answer, VERIFY_METER, began)
+
+    def _wait_for_key(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
+        """Keep a whole request whose key has to be looked up; tell whether it was kept."""
+        return False
 
     def _go_on(self, fast_path: FastPath, head: RequestHead, data: bytes) -> bool:
         """Answer the request whose head came before *data*; tell whether it was answered."""
         whole = self._pending_head + data
         return len(whole) == head.whole and self._answer_check(fast_path, head, whole, perf_counter())
 
-    def _send(self, answer: bytes | None, meter: RouteMeter, began: float) -> bool:
-        """Send an answer of the fast path; tell whether there is one."""
-        if answer is None:
-            return False
-        self._pending_head, self._pending, self._pending_since = b"", None, None
+    def _send(self, answer: bytes, meter: RouteMeter, began: float) -> bool:
+        """Send an answer of the fast path."""
+        if self._pending_since is not None:
+            self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
         meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds := perf_counter() - began)] += 1
