@@ -157,16 +157,17 @@ class FastPath:
         if not head.startswith(FIRST_LINE):
             return None
         found = read_verify_head(head, len(FIRST_LINE))
-        if found is None or not 0 < found.length <= MAX_BODY_BYTES:
+        if found is None or not 0 < found[1] <= MAX_BODY_BYTES:
             return None
+        credential, length = found
         removals = self._verifiers.removals
         if removals != self._removals:
             self._removals = removals
             self._heads.clear()
-        sender = self._senders.find(found.credential, self._monotonic())
+        sender = self._senders.find(credential, self._monotonic())
         if sender is None:
             return None
-        return self._heads.keep(head, RequestHead(len(head), len(head) + found.length, *sender, removals))
+        return self._heads.keep(head, RequestHead(len(head), len(head) + length, *sender, removals))
 
     def _respond(self, body: bytes, default_headers: Headers) -> bytes:
         if default_headers is not self._opened_for:

@@ -7,7 +7,6 @@ every other head goes to the parser.
 """
 
 import re
-from typing import NamedTuple
 
 # Far below the limit of a head, so that no bound of a connection applies.
 LONGEST_HEAD = 4096
@@ -57,14 +56,7 @@ _ALL = b"".join(rb"(?(%d)|(?!))" % group for group in (_HOST, _BEARER, _TYPE, _L
 _HEAD = re.compile(rb"(?:%b)+%b\r\n" % (b"|".join(_FIELDS), _ALL))
 
 
-class VerifyHead(NamedTuple):
-    """The credential in a plain head of a request to `/verify`, and the length of the body."""
-
-    credential: bytes
-    length: int
-
-
-def read_verify_head(head: bytes, begin: int) -> VerifyHead | None:
+def read_verify_head(head: bytes, begin: int) -> tuple[bytes, int] | None:
     """
     Read the headers of a request to `/verify`.
 
@@ -73,10 +65,10 @@ def read_verify_head(head: bytes, begin: int) -> VerifyHead | None:
         begin: Where its headers begin.
 
     Returns:
-        None where the head is not plain.
+        The credential and the length of the body; None where the head is not plain.
     """
     found = _HEAD.fullmatch(head.lower(), begin)
     if found is None:
         return None
     at, end = found.span(_BEARER)
-    return VerifyHead(head[at:end], int(found[_LENGTH]))
+    return head[at:end], int(found[_LENGTH])
