@@ -37,8 +37,6 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_UNWANTED_BYTES = 64 * 1024
 # Each costs 3 KiB while it waits.
 MAX_WAITING_REQUESTS = 8
-# ": " and CRLF of a header line.
-_LINE_OVERHEAD = 4
 
 
 class _ParserState(Enum):
@@ -123,7 +121,8 @@ class BoundedHttpProtocol(CountedConnection):
         if self._parser_state is not _ParserState.HEAD:
             return
         upgrade: bool = self.parser.should_upgrade()
-        if self._is_large():
+        # The bytes received bound the head, so it is seldom added up.
+        if self._began_in + self._framing > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             self._refuse("headers_too_large")
         elif len(self.pipeline) >= MAX_WAITING_REQUESTS or (upgrade and self.parser.get_method() == b"CONNECT"):
             self._refuse("invalid_request")
@@ -215,13 +214,6 @@ class BoundedHttpProtocol(CountedConnection):
         # "100 Continue" may omit the body, or not. Neither may be read as the next request.
         if close or self.expect_100_continue:
             self.cycle.keep_alive = False
-
-    def _is_large(self) -> bool:
-        # The bytes received bound the head, so it need not be added up.
-        if self._began_in + self._framing <= MAX_HEAD_BYTES:
-            return False
-        lines = sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
-        return len(self.url) + lines > MAX_HEAD_BYTES
 
     def _has_one_host(self) -> bool:
         """Tell whether a request names one host (RFC 9112, section 3.2); HTTP/1.0 need not."""
