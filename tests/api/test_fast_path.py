@@ -249,10 +249,10 @@ async def test_the_heads_that_are_kept(side: Side) -> None:
     assert 0 < len(fast_path._heads) <= MOST_HEADS
     side.verifier_cache.drop([CREDENTIAL.digest])
     assert fast_path.head_of(request()) is None
-    assert fast_path._heads == fast_path._senders == {}
+    assert fast_path._heads == fast_path._senders._known == {}
     unknown = request().replace(CREDENTIAL.reveal().encode(), UNKNOWN_CREDENTIAL.encode())
     assert fast_path.head_of(unknown) is None
-    assert fast_path._heads == fast_path._senders == {}
+    assert fast_path._heads == fast_path._senders._known == {}
 
 
 async def test_a_verifier_that_is_revoked_between_head_and_body(side: Side) -> None:
@@ -351,7 +351,7 @@ async def ask_twice(side: Side) -> int:
 async def test_a_mistake_of_ours(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes wrong here is logged, and the application answers."""
     wire = Wire(side.app, side.state)
-    monkeypatch.setattr(side.fast_path, "_accept", None)
+    monkeypatch.setattr(side.fast_path, "_now", None)
     await wire.receive(request())
     assert codes(wire) == ["valid"]
     assert side.fast_path.answered == 0

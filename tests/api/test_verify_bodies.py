@@ -9,8 +9,7 @@ import pytest
 
 from keywright.api.http.bodies import as_model
 from keywright.api.http.problems import Refusal
-from keywright.api.verify import bodies as verify_bodies
-from keywright.api.verify.bodies import KeyCheck, read, read_batch
+from keywright.api.verify.bodies import KeyCheck, check_of, read, read_batch
 from keywright.api.verify.schemas import MOST_IN_A_BATCH, BatchRequest, VerifyRequest
 from keywright.contract.errors import FieldError
 from keywright.keys.verdict import NO_REQUIREMENTS, Requirements
@@ -30,7 +29,7 @@ def strictly(raw: bytes) -> KeyCheck | Told:
         asked = as_model(VerifyRequest, raw)
     except Refusal as refusal:
         return refusal.code, refusal.detail, list(refusal.errors)
-    return KeyCheck(asked.key, verify_bodies.options_of(asked))
+    return check_of(asked)
 
 
 def quickly(raw: bytes) -> KeyCheck | Told:
@@ -125,8 +124,8 @@ def test_a_body_that_is_damaged_anywhere() -> None:
 def test_what_is_asked(body: dict[str, Any], requirements: Requirements) -> None:
     """What counts for the verdict is found in the body, and a body that asks for nothing is known to."""
     question = read(json.dumps({"key": KEY, **body}).encode())
-    assert (question.text, question.options.requirements) == (KEY, requirements)
-    assert (question.options.requirements is NO_REQUIREMENTS) is (requirements is NO_REQUIREMENTS)
+    assert (question.text, question.requirements) == (KEY, requirements)
+    assert (question.requirements is NO_REQUIREMENTS) is (requirements is NO_REQUIREMENTS)
 
 
 # Batches
@@ -138,7 +137,7 @@ def strictly_as_batch(raw: bytes) -> list[KeyCheck] | Told:
         batch = as_model(BatchRequest, raw)
     except Refusal as refusal:
         return refusal.code, refusal.detail, list(refusal.errors)
-    return [KeyCheck(asked.key, verify_bodies.options_of(asked)) for asked in batch.keys]
+    return list(map(check_of, batch.keys))
 
 
 def quickly_as_batch(raw: bytes) -> list[KeyCheck] | Told:

@@ -45,8 +45,7 @@ class LocalCallers:
     def __init__(self, token: str | None, *, brand: str, monotonic: Seconds) -> None:
         # It never expires: nothing changes the token of a running agent.
         cache = VerifierCache(2, bound=inf)
-        if token is not None:
-            cache.end(cache.begin(digest_of(token.encode())), _LOCAL)
+        cache.end(cache.begin(digest_of((token or "").encode())), _LOCAL)
         cache.synced(monotonic())
         self.verifiers = Verifiers(
             store=_NoOtherVerifiers(),
@@ -75,7 +74,3 @@ class LocalCallers:
         if not self.anonymous and await self.verifiers.recognize(bearer_of(authorization)) is None:
             raise InvalidToken("This is not the token of the agent.")
         return _CALLER
-
-    def cached_verifier(self, credential: bytes, at: float) -> Verifier | None:
-        """Give the caller with this token at *at*, on the monotonic clock; None for another one."""
-        return _LOCAL if self.anonymous else self.verifiers.cached(digest_of(credential), at)

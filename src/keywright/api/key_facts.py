@@ -9,11 +9,14 @@ from keywright.api.feed import PREFIX, ByVerifier
 from keywright.api.http.bodies import Body
 from keywright.api.http.routing import operation
 from keywright.api.verify import bodies
+from keywright.api.verify.bodies import KeyCheck
+from keywright.keys.verdict import NO_REQUIREMENTS
 from keywright.service.checking.key_facts import facts_of
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 
 MOST_DIGESTS = 128
+_NOTHING_ASKED = KeyCheck("", NO_REQUIREMENTS, cost=0, explain=False, metadata=False)
 
 
 class FactsBody(BaseModel):
@@ -48,6 +51,6 @@ class KeyFactsRoutes:
         metadata = bool(body.include)
         digests = [bytes.fromhex(text) for text in body.digests]
         found = await facts_of(self._checker, caller, digests, metadata=metadata)
-        results = b",".join(bodies.write(verdict, facts=True) for verdict in found)
+        results = b",".join(bodies.write(_NOTHING_ASKED, verdict, facts=True) for verdict in found)
         headers = {"Cache-Control": "no-store"}
         return Response(b'{"results":[%b]}' % results, media_type="application/json", headers=headers)

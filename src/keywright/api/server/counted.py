@@ -26,6 +26,8 @@ SURPLUS_SECONDS = 2.0
 LEAST_BYTES_PER_SECOND = 4096
 # Unsent bytes of a connection from which on nothing more is written to it, and it counts as slow.
 HIGH_WATER_BYTES = 16 * 1024
+# ": " and CRLF of a header line.
+_LINE_OVERHEAD = 4
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 ALWAYS_SERVED = (b"GET /livez", b"GET /readyz", f"GET {FEED}".encode())
 """The beginnings of requests that are served past the bound on connections."""
@@ -92,6 +94,10 @@ class CountedConnection(HttpToolsProtocol):
             if name != b"upgrade":
                 head += [name, b": ", value, b"\r\n"]
         return b"".join([*head, b"\r\n"])
+
+    def _head_bytes(self) -> int:
+        """Count the bytes of the current request's target and headers."""
+        return len(self.url) + sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
 
     def _announces_body(self) -> bool:
         """Tell whether the head of the current request has a body behind it."""

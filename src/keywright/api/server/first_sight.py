@@ -40,11 +40,7 @@ class FirstSightProtocol(FastPathProtocol):
         self._looked_up(look_up)
         return self._idle and self._answer_fast(fast_path, data)
 
-    def _answer_check(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
-        return super()._answer_check(fast_path, head, data, began) or self._wait_for_key(fast_path, head, data, began)
-
     def _wait_for_key(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
-        """Keep a whole request until its key was looked up; tell whether it was kept."""
         look_up = fast_path.look_up(head, data[head.size :])
         if look_up is None:
             return False
@@ -64,8 +60,11 @@ class FirstSightProtocol(FastPathProtocol):
         self._look_up = None
         if self.transport.is_closing():
             return
-        if not self._send(self._answer_after(look_up, head), VERIFY_METER, self._look_up_began):
+        answer = self._answer_after(look_up, head)
+        if answer is None:
             self._read(b"")
+        else:
+            self._send(answer, VERIFY_METER, self._look_up_began)
 
     def _answer_after(self, look_up: Waiter, head: RequestHead) -> bytes | None:
         fast_path = self._fast_path

@@ -37,8 +37,6 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_UNWANTED_BYTES = 64 * 1024
 # Each costs 3 KiB while it waits.
 MAX_WAITING_REQUESTS = 8
-# ": " and CRLF of a header line.
-_LINE_OVERHEAD = 4
 
 
 class _ParserState(Enum):
@@ -123,7 +121,8 @@ class BoundedHttpProtocol(CountedConnection):
         if self._parser_state is not _ParserState.HEAD:
             return
         upgrade: bool = self.parser.should_upgrade()
-        if self._is_large():
+        # The bytes received bound the head, so it is seldom added up.
+        if self._began_in + self._framing > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             self._refuse("headers_too_large")
         elif len(self.pipeline) >= MAX_WAITING_REQUESTS or (upgrade and self.parser.get_method() == b"CONNECT"):
             self._refuse("invalid_request")
@@ -215,13 +214,6 @@ class BoundedHttpProtocol(CountedConnection):
         # "100 Continue" may omit the body, or not. Neither may be read as the next request.
         if close or self.expect_100_continue:
             self.cycle.keep_alive = False
-
-    def _is_large(self) -> bool:
-        # The bytes received bound the head, so it need not be added up.
-        if self._began_in + self._framing <= MAX_HEAD_BYTES:
-            return False
-        lines = sum(len(name) + len(value) + _LINE_OVERHEAD for name, value in self.headers)
-        return len(self.url) + lines > MAX_HEAD_BYTES
 
     def _has_one_host(self) -> bool:
         """Tell whether a request names one host (RFC 9112, section 3.2); HTTP/1.0 need not."""
@@ -362,23 +354,29 @@ class FastPathProtocol(BoundedHttpProtocol):
         if (question := QUESTION(data)) is None:
             return False
         meter = EXT_AUTHZ_METER if question[1] is None else FORWARD_AUTH_METER
-        return self._send(fast_path.answer_proxy(data, self.client, self.server_state.default_headers), meter, began)
+        answer = fast_path.answer_proxy(data, self.client, self.server_state.default_headers)
+        return answer is not None and self._send(answer, meter, began)
 
     def _answer_check(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
-        """Answer a whole verification; tell whether it was answered."""
+        """Answer a whole verification, now or once its key was looked up; tell whether it is or will be answered."""
         answer = fast_path.answer(head, data[head.size :], self.server_state.default_headers)
+        if answer is None:
+            return self._wait_for_key(fast_path, head, data, began)
         return self._send(answer, VERIFY_METER, began)
+
+    def _wait_for_key(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
+        """Keep a whole request whose key has to be looked up; tell whether it was kept."""
+        return False
 
     def _go_on(self, fast_path: FastPath, head: RequestHead, data: bytes) -> bool:
         """Answer the request whose head came before *data*; tell whether it was answered."""
         whole = self._pending_head + data
         return len(whole) == head.whole and self._answer_check(fast_path, head, whole, perf_counter())
 
-    def _send(self, answer: bytes | None, meter: RouteMeter, began: float) -> bool:
-        """Send an answer of the fast path; tell whether there is one."""
-        if answer is None:
-            return False
-        self._pending_head, self._pending, self._pending_since = b"", None, None
+    def _send(self, answer: bytes, meter: RouteMeter, began: float) -> bool:
+        """Send an answer of the fast path."""
+        if self._pending_since is not None:
+            self._pending_head, self._pending, self._pending_since = b"", None, None
         self.transport.write(answer)
         # As `observe` does, without a call.
         meter.times[bisect_left(REQUEST_SECONDS_BOUNDS, seconds := perf_counter() - began)] += 1

@@ -9,12 +9,8 @@ looked up.
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from msgspec import UnsetType
-
 from keywright.api.verify import bodies as verify_bodies
-from keywright.api.verify.bodies import KeyCheck, PlainRequest, write_accepted
-from keywright.keys.addresses import packed
-from keywright.keys.format import digest_of
+from keywright.api.verify.bodies import KeyCheck, PlainRequest, accept, check_of
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 from keywright.service.turns import Turns
@@ -64,11 +60,10 @@ class Batches:
 
     async def answer_one(self, caller: Caller, check: KeyCheck) -> tuple[bytes, bool]:
         """Answer one check; tell, too, whether its verdict is stale."""
-        text, options = check
         verdict = await self._checker.check(
-            caller, text, options.requirements, cost=options.cost, metadata=options.metadata
+            caller, check.text, check.requirements, cost=check.cost, metadata=check.metadata
         )
-        return verify_bodies.write_with(options, verdict), verdict.stale
+        return verify_bodies.write(check, verdict), verdict.stale
 
     def _answer_now(self, caller: Caller, raw: bytes) -> _Answers:
         """Answer what can be answered from memory; the checks that remain stand in the places of their answers."""
@@ -79,36 +74,18 @@ class Batches:
 
     def _accept_all(self, caller: Caller, requests: Sequence[PlainRequest]) -> _Answers:
         checker = self._checker
-        accept, at, now = checker.accept, checker.monotonic(), checker.clock()
-        verifier = None if caller.verifier is None else checker.verifier_number(caller.name)
-        answers: _Answers = []
-        for each in requests:
-            cost, address, told = each.cost, each.client_ip, bool(each.include)
-            accepted = accept(
-                digest_of(each.key.encode()),
-                each.scopes,
-                each.environment,
-                0 if address is None else packed(address),
-                1 if isinstance(cost, UnsetType) else cost,
-                caller.org_id,
-                (caller.name, None) if verifier is None else verifier,
-                at,
-                now,
-                told,
-            )
-            if accepted is None:
-                answers.append(self._answer_one_now(caller, verify_bodies.check_of(each)))
-            else:
-                facts, decision = accepted
-                answers.append(write_accepted(facts, decision, told))
-        return answers
+        at, now = checker.monotonic(), checker.clock()
+        number = (caller.name, None) if caller.verifier is None else checker.verifier_number(caller.name)
+        return [
+            accept(checker, each, caller.org_id, number, at, now) or self._answer_one_now(caller, check_of(each))
+            for each in requests
+        ]
 
     def _answer_one_now(self, caller: Caller, check: KeyCheck) -> bytes | KeyCheck:
-        text, options = check
         verdict = self._checker.check_now(
-            caller, text, options.requirements, cost=options.cost, metadata=options.metadata
+            caller, check.text, check.requirements, cost=check.cost, metadata=check.metadata
         )
-        return check if verdict is None else verify_bodies.write_with(options, verdict)
+        return check if verdict is None else verify_bodies.write(check, verdict)
 
 
 def _as_batch(answers: Iterable[bytes | KeyCheck]) -> bytes:

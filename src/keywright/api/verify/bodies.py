@@ -13,7 +13,6 @@ from uuid import UUID
 
 import msgspec
 
-from keywright import strict_json
 from keywright.api.http.bodies import as_model
 from keywright.api.verify.schemas import (
     LONGEST_METHOD,
@@ -24,12 +23,16 @@ from keywright.api.verify.schemas import (
     BatchRequest,
     VerifyRequest,
 )
+from keywright.keys.addresses import packed
 from keywright.keys.bounded import BoundedDict
+from keywright.keys.format import digest_of
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import MOST_COST, RateLimit
-from keywright.keys.verdict import NO_REQUIREMENTS, Code, Explanation, KeyFacts, Requirements, explain
+from keywright.keys.usage_records import CallerName
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, explain
 from keywright.service.checking.failure_limit import FAILURE_SECONDS, MOST_FAILURES
 from keywright.service.checking.verdicts import KeyVerdict
+from keywright.service.checking.verification import Checker
 
 # When the failure limit allows one more failure.
 _FAILURE_RETRY_SECONDS = ceil(FAILURE_SECONDS / MOST_FAILURES)
@@ -39,6 +42,7 @@ _TOO_OFTEN = b'{"valid":false,"code":"rate_limited","api_key":null,"retry_after_
 _BEFORE_ID = b'{"id":"'
 _BEFORE_BODY = b'{"valid":true,"code":"valid","api_key":' + _BEFORE_ID
 _LONGEST_SHARED = 1024
+_BACKSLASH = ord("\\")
 _ends: BoundedDict[Any, bytes] = BoundedDict(4096)
 _limits: BoundedDict[RateLimit, bytes] = BoundedDict(4096)
 
@@ -51,7 +55,7 @@ _Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _Scope = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TEXT)]
 
 
-class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A request that `read_plain` has read; its members are those of `VerifyRequest`."""
 
     key: str
@@ -64,13 +68,6 @@ class PlainRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     method: Annotated[str, msgspec.Meta(max_length=LONGEST_METHOD)] | None = None
     path: Annotated[str, msgspec.Meta(max_length=LONGEST_PATH)] | None = None
 
-    def quotes(self) -> int:
-        """Count the quotation marks of a body with these members, each once, and without a null."""
-        lists: list[Any] = [each for each in (self.scopes, self.include) if each is not _NONE]
-        texts = (self.key, self.environment, self.client_ip, self.method, self.path)
-        others = (each for each in (self.cost, self.explain) if not isinstance(each, msgspec.UnsetType))
-        return sum(2 + 2 * len(each) for each in lists) + 4 * (len(texts) - texts.count(None)) + 2 * len([*others])
-
 
 class _PlainBatch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     keys: Annotated[list[PlainRequest], msgspec.Meta(min_length=1, max_length=MOST_IN_A_BATCH)]
@@ -78,6 +75,7 @@ class _PlainBatch(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _decode = msgspec.json.Decoder(PlainRequest).decode
 _decode_batch = msgspec.json.Decoder(_PlainBatch).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def read_plain(raw: bytes) -> PlainRequest | None:
@@ -94,24 +92,28 @@ def read_plain(raw: bytes) -> PlainRequest | None:
         request = _decode(raw)
     except msgspec.DecodeError:
         return None
-    # The decoder accepts a name given twice, and the strict reader does not. Without escapes, each string of the body
-    # has two quotation marks, so a member too many shows in their number.
-    quotes = raw.count(b'"')
-    if quotes != _usual_quotes(request) and quotes != request.quotes():
-        return None
-    return None if b"\\" in raw else request
+    return request if _has_each_once(raw, _usual_quotes(request), request) else None
 
 
 def read_plain_batch(raw: bytes) -> list[PlainRequest] | None:
     """Read the body of a batch as `read_plain` does; None for every other body: `read_batch` reads it."""
     try:
-        requests = _decode_batch(raw).keys
+        batch = _decode_batch(raw)
     except msgspec.DecodeError:
         return None
-    quotes = raw.count(b'"') - 2
-    if quotes != sum(map(_usual_quotes, requests)) and quotes != sum(each.quotes() for each in requests):
-        return None
-    return None if b"\\" in raw else requests
+    return batch.keys if _has_each_once(raw, 2 + sum(map(_usual_quotes, batch.keys)), batch) else None
+
+
+def _has_each_once(raw: bytes, usual: int, decoded: PlainRequest | _PlainBatch) -> bool:
+    """
+    Tell whether a body has no escape, and each member once and without a null.
+
+    The decoder accepts a name given twice, and the strict reader does not. Without escapes, each string of the body has
+    two quotation marks, so a member too many shows in their number: more than *usual*, or than what was decoded has
+    when it is written.
+    """
+    quotes = raw.count(b'"')
+    return _BACKSLASH not in raw and (quotes == usual or quotes == _encode(decoded).count(b'"'))
 
 
 def _usual_quotes(request: PlainRequest) -> int:
@@ -120,23 +122,17 @@ def _usual_quotes(request: PlainRequest) -> int:
     return quotes + 2 + 2 * len(request.scopes) if request.scopes else quotes
 
 
-class CheckOptions(NamedTuple):
+class KeyCheck(NamedTuple):
     """
-    The options of a check: what the request requires of the key, its cost, whether to explain a refusal, and whether
-    the answer has the key's metadata.
+    A presented text, and how to check it: what the request requires of the key, its cost, whether to explain a refusal,
+    and whether the answer has the key's metadata.
     """
 
+    text: str
     requirements: Requirements
     cost: int
     explain: bool
     metadata: bool
-
-
-class KeyCheck(NamedTuple):
-    """A presented text, and the options of its check."""
-
-    text: str
-    options: CheckOptions
 
 
 def read(raw: bytes) -> KeyCheck:
@@ -149,80 +145,54 @@ def read(raw: bytes) -> KeyCheck:
     Raises:
         Refusal: It is not strict JSON, or not of the schema.
     """
-    plain = read_plain(raw)
-    if plain is not None:
-        return check_of(plain)
-    try:
-        request = VerifyRequest.model_validate(strict_json.read_object(raw))
-    except ValueError:
-        # Read again, for a refusal that lists all flaws.
-        request = as_model(VerifyRequest, raw)
-    return KeyCheck(request.key, options_of(request))
+    return check_of(read_plain(raw) or as_model(VerifyRequest, raw))
 
 
 def read_batch(raw: bytes) -> list[KeyCheck]:
     """Read the body of a batch; *raw* and what is raised are those of `read`."""
-    plain = read_plain_batch(raw)
-    if plain is not None:
-        return list(map(check_of, plain))
-    return [KeyCheck(each.key, options_of(each)) for each in as_model(BatchRequest, raw).keys]
+    return list(map(check_of, read_plain_batch(raw) or as_model(BatchRequest, raw).keys))
 
 
-def check_of(plain: PlainRequest) -> KeyCheck:
-    """Give a plain request as `read` does."""
-    requirements = _requirements(plain.environment, tuple(plain.scopes), plain.client_ip)
-    cost = 1 if isinstance(plain.cost, msgspec.UnsetType) else plain.cost
-    return KeyCheck(plain.key, CheckOptions(requirements, cost, plain.explain is True, bool(plain.include)))
-
-
-def options_of(request: VerifyRequest) -> CheckOptions:
-    """Give the options of a request."""
-    requirements = _requirements(request.environment, tuple(request.scopes), request.client_ip)
-    return CheckOptions(requirements, request.cost, request.explain, bool(request.include))
-
-
-def _requirements(environment: str | None, scopes: tuple[str, ...], client_ip: str | None) -> Requirements:
+def check_of(request: PlainRequest | VerifyRequest) -> KeyCheck:
+    """Give the check that a request asks for."""
+    environment, scopes, client_ip = request.environment, request.scopes, request.client_ip
+    requirements = NO_REQUIREMENTS
     # `judge` compares this object by identity.
-    if environment is None and client_ip is None and not scopes:
-        return NO_REQUIREMENTS
-    return Requirements(environment=environment, scopes=scopes, client_ip=client_ip)
+    if environment is not None or client_ip is not None or scopes:
+        requirements = Requirements(environment=environment, scopes=tuple(scopes), client_ip=client_ip)
+    cost = 1 if request.cost is msgspec.UNSET else request.cost
+    return KeyCheck(request.key, requirements, cost, request.explain is True, bool(request.include))
 
 
-def write(
-    verdict: KeyVerdict, *, explanation: Explanation | None = None, facts: bool = False, metadata: bool = False
-) -> bytes:
+def write(check: KeyCheck, verdict: KeyVerdict, *, facts: bool = False) -> bytes:
     """
     Write a verdict.
 
     Args:
+        check: What was asked; it says whether to explain a refusal, and whether to add the metadata of the key, which
+            the facts contain.
         verdict: The verdict.
-        explanation: The rule that refused, if the request has `explain`.
         facts: Whether to add the state of the key, for an in-process verifier, and its metadata if that is short.
-        metadata: Whether to add the metadata of the key, which its facts contain.
     """
-    if verdict.facts is None and not verdict.stale:
+    found = verdict.facts
+    if found is None and not verdict.stale:
         return _TOO_OFTEN if verdict.code is Code.RATE_LIMITED else NOT_FOUND
     valid = b"true" if verdict.code is Code.VALID else b"false"
-    key = b"null" if verdict.facts is None else _written_key(verdict.facts)
-    if (metadata or facts) and verdict.facts is not None:
-        key = with_metadata(key, verdict.facts)
+    key = b"null" if found is None else _written_key(found)
+    if (check.metadata or facts) and found is not None:
+        key = with_metadata(key, found)
     counted = b"" if verdict.rate_limits is None else _written_rate_limits(verdict.rate_limits)
     stale = b',"stale":true' if verdict.stale else b""
     more: dict[str, Any] = {}
+    explanation = explain(verdict.code, found, check.requirements) if check.explain else None
     if explanation is not None:
         more["explanation"] = explanation._asdict()
-    if facts and verdict.facts is not None:
-        more["facts"] = _facts_of(verdict.facts)
+    if facts and found is not None:
+        more["facts"] = _facts_of(found)
     rest = b"," + json.dumps(more, separators=(",", ":")).encode()[1:-1] if more else b""
     return b'{"valid":%b,"code":"%b","api_key":%b%b%b%b}' % (
         valid, verdict.code.encode(), key, counted, stale, rest,
     )  # fmt: skip
-
-
-def write_with(options: CheckOptions, verdict: KeyVerdict, *, facts: bool = False) -> bytes:
-    """Write a verdict as the options say; see `write`."""
-    explanation = explain(verdict.code, verdict.facts, options.requirements) if options.explain else None
-    return write(verdict, explanation=explanation, facts=facts, metadata=options.metadata)
 
 
 def prepare(facts: KeyFacts) -> int:
@@ -253,20 +223,39 @@ def with_metadata(end: bytes, facts: KeyFacts) -> bytes:
     return end if facts.metadata is None else b'%b,"metadata":%b}' % (end[:-1], facts.metadata.encode())
 
 
-def write_accepted(facts: KeyFacts, decision: RateLimitDecision | None, metadata: bool) -> bytes:
-    """Write the verdict on a valid key in the cache, out of what `prepare` wrote; see `write`."""
-    end = with_metadata(facts.body_end, facts) if metadata else facts.body_end
+def accept(
+    checker: Checker, request: PlainRequest, org_id: bytes | None, caller: int | CallerName, at: float, now: float
+) -> bytes | None:
+    """
+    Give the verdict on a valid key in the cache, out of what `prepare` wrote; None, with nothing counted, for all else.
+
+    Args:
+        checker: Decides; see `Checker.accept`, also for the other arguments.
+        request: What is asked.
+    """
+    cost, address, told = request.cost, request.client_ip, bool(request.include)
+    accepted = checker.accept(
+        digest_of(request.key.encode()),
+        request.scopes,
+        request.environment,
+        0 if address is None else packed(address),
+        1 if cost is msgspec.UNSET else cost,
+        org_id,
+        caller,
+        at,
+        now,
+        told,
+    )
+    if accepted is None:
+        return None
+    facts, decision = accepted
+    end = with_metadata(facts.body_end, facts) if told else facts.body_end
     states = b"" if decision is None else written_states(decision.states)
     return b"".join((_BEFORE_BODY, facts.body, end, states, b"}"))
 
 
 def written_states(states: tuple[LimitState, ...]) -> bytes:
     """Write the states of a key's limits, as the member of the answer that follows the key."""
-    if len(states) == 1:
-        ((limit, remaining, reset_seconds),) = states
-        return b',"rate_limits":[%b,"remaining":%d,"reset_seconds":%d}]' % (
-            _limits.get(limit) or _written_limit(limit), remaining, ceil(reset_seconds),
-        )  # fmt: skip
     limits = [
         b'%b,"remaining":%d,"reset_seconds":%d}' % (
             _limits.get(limit) or _written_limit(limit), remaining, ceil(reset_seconds),

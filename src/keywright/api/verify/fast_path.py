@@ -8,23 +8,20 @@ counted in this process. Every other request goes to the application, which is a
 tests/api/test_fast_path.py compares the two, byte by byte. `Checker.accept` decides.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from msgspec import UNSET
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from keywright import telemetry
 from keywright.api.http.bodies import MAX_BODY_BYTES
-from keywright.api.verify.bodies import NOT_FOUND, PlainRequest, read_plain, write_accepted
-from keywright.api.verify.callers import KnownCallers
+from keywright.api.verify.bodies import NOT_FOUND, PlainRequest, accept, read_plain
+from keywright.api.verify.callers import KnownCallers, Senders
 from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.request_head import LONGEST_HEAD, read_verify_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY
-from keywright.keys.addresses import packed
 from keywright.keys.bounded import BoundedDict
-from keywright.keys.format import digest_of
 from keywright.service.checking.look_ups import Waiter
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
@@ -39,18 +36,20 @@ MOST_HEADS = 1024
 _LENGTHS = [b"%d\r\nx-request-id: " % length for length in range(2048)]
 
 
-class RequestHead(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RequestHead:
     """
     The head of a request that the fast path may answer.
 
-    `size` is its length in bytes, `whole` the length with the body, `caller` the number of its verifier, which is
-    `sender`. It is good while `removals` is that of the cache of verifiers.
+    `size` is its length in bytes, `whole` the length with the body, `caller` the verifier, and `number` its number for
+    `Checker.accept`. It is good while `removals` is that of the cache of verifiers.
     """
 
+    # Not a tuple with names: Python 3.11 finds slots in a third of the time.
     size: int
     whole: int
-    caller: int
-    sender: Caller
+    caller: Caller
+    number: int
     removals: int
 
 
@@ -66,13 +65,13 @@ class FastPath:
 
     def __init__(self, checker: Checker, callers: KnownCallers, forward_auth: ForwardAuth | None = None) -> None:
         self._checker = checker
-        self._callers = callers
         self._forward_auth = forward_auth
+        self._anonymous = callers.anonymous
+        self._senders = Senders(callers.verifiers, checker.verifier_number)
         self._verifiers = callers.verifiers.cache
-        self._now, self._monotonic, self._accept = checker.clock, checker.monotonic, checker.accept
+        self._now, self._monotonic = checker.clock, checker.monotonic
         # Heads contain the text of a credential: only those of good verifiers are kept, until any verifier changes.
         self._heads: BoundedDict[bytes, RequestHead] = BoundedDict(MOST_HEADS)
-        self._senders: BoundedDict[bytes, tuple[int, Caller]] = BoundedDict(MOST_HEADS)
         self._removals = self._verifiers.removals
         self._request_ids = request_ids()
         self._opened_for: Headers | None = None
@@ -102,31 +101,15 @@ class FastPath:
             default_headers: The first headers of every answer.
         """
         try:
-            request = read_plain(body)
-            at = self._monotonic()
+            request, at = read_plain(body), self._monotonic()
             if request is None or at > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
                 return None
-            address, cost = request.client_ip, request.cost
-            accepted = self._accept(
-                digest_of(request.key.encode()),
-                request.scopes,
-                request.environment,
-                0 if address is None else packed(address),
-                1 if cost is UNSET else cost,
-                None,
-                head.caller,
-                at,
-                self._now(),
-                bool(request.include),
-            )
+            told = accept(self._checker, request, None, head.number, at, self._now())
         except Exception:  # noqa: BLE001 - it is logged whole
             # The application answers the request instead, with the same error or without.
             _log.exception("unexpected error")
             return None
-        if accepted is None:
-            return None
-        facts, decision = accepted
-        return self._respond(write_accepted(facts, decision, bool(request.include)), default_headers)
+        return None if told is None else self._respond(told, default_headers)
 
     def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
         """
@@ -139,14 +122,14 @@ class FastPath:
             body: Its body, whole.
         """
         request = self._read_again(head, body)
-        return None if request is None else self._checker.look_up(head.sender, request.key, request.client_ip)
+        return None if request is None else self._checker.look_up(head.caller, request.key, request.client_ip)
 
     def answer_unknown(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
         """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
         request = self._read_again(head, body)
         if request is None:
             return None
-        self._checker.refuse_unknown(head.sender, request.client_ip)
+        self._checker.refuse_unknown(head.caller, request.client_ip)
         return self._respond(NOT_FOUND, default_headers)
 
     def _read_again(self, head: RequestHead, body: bytes) -> PlainRequest | None:
@@ -174,22 +157,18 @@ class FastPath:
     def _read_head(self, head: bytes) -> RequestHead | None:
         if not head.startswith(FIRST_LINE):
             return None
-        found = read_verify_head(head, len(FIRST_LINE), anonymous=self._callers.anonymous)
-        if found is None or not 0 < found.length <= MAX_BODY_BYTES:
+        found = read_verify_head(head, len(FIRST_LINE), anonymous=self._anonymous)
+        if found is None or not 0 < found[1] <= MAX_BODY_BYTES:
             return None
+        credential, length = found
         removals = self._verifiers.removals
         if removals != self._removals:
             self._removals = removals
             self._heads.clear()
-            self._senders.clear()
-        sender = self._senders.get(found.credential)
+        sender = self._senders.find(credential, self._monotonic())
         if sender is None:
-            verifier = self._callers.cached_verifier(found.credential, self._monotonic())
-            if verifier is None:
-                return None
-            known = self._checker.verifier_number(verifier.name), Caller(verifier.name, verifier, None)
-            sender = self._senders.keep(found.credential, known)
-        return self._heads.keep(head, RequestHead(len(head), len(head) + found.length, *sender, removals))
+            return None
+        return self._heads.keep(head, RequestHead(len(head), len(head) + length, *sender, removals))
 
     def _respond(self, body: bytes, default_headers: Headers) -> bytes:
         if default_headers is not self._opened_for:

@@ -22,6 +22,7 @@ from keywright import telemetry
 from keywright.api.http.principal import bearer_of
 from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.http.routing import header_values
+from keywright.api.verify.callers import Senders
 from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, opening, written_answer
 from keywright.api.verify.proxy_clients import Peer, ProxyClients
 from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
@@ -47,7 +48,6 @@ _log = telemetry.Log("keywright.forward_auth")
 _OPEN_NAME = "forward-auth"
 _ANY_CALLER = Caller(_OPEN_NAME, None, None)
 _MOST_OPTIONS = 256
-_MOST_PROXIES = 256
 
 
 class ForwardAuth:
@@ -79,8 +79,7 @@ class ForwardAuth:
         # by their own text.
         self._by_line: BoundedDict[bytes, ProxyOptions] = BoundedDict(_MOST_OPTIONS)
         self._by_text: BoundedDict[bytes, ProxyOptions] = BoundedDict(_MOST_OPTIONS)
-        # Digests of the credentials of verifiers in the cache: an attacker cannot fill it.
-        self._digests: BoundedDict[bytes, bytes] = BoundedDict(_MOST_PROXIES)
+        self._senders = Senders(verifiers, checker.verifier_number)
         self._opened_for: Headers | None = None
         self._opened = b""
 
@@ -154,17 +153,10 @@ class ForwardAuth:
         """Give the proxy with this credential, for `Checker.accept`; None where it is not cached."""
         if self._open:
             return _OPEN_NAME, agent
-        if credential is None:
+        sender = None if credential is None else self._senders.find(credential, at)
+        if sender is None:
             return None
-        presented = self._digests.get(credential) or digest_of(credential)
-        verifier = self._verifiers.cached(presented, at)
-        if verifier is None:
-            return None
-        if credential not in self._digests:
-            self._digests.keep(credential, presented)
-        if agent is None:
-            return self._checker.verifier_number(verifier.name)
-        return verifier.name, agent
+        return sender.number if agent is None else (sender.caller.name, agent)
 
     async def _decide(self, request: Request, requirements: Requirements) -> KeyVerdict:
         caller = await self._caller(header_values(request, b"x-keywright-verifier"))

@@ -7,7 +7,6 @@ every other head goes to the parser.
 """
 
 import re
-from typing import NamedTuple
 
 # Far below the limit of a head, so that no bound of a connection applies.
 LONGEST_HEAD = 4096
@@ -61,14 +60,7 @@ _HEAD = re.compile(rb"(?:%b)+%b\r\n" % (b"|".join(_FIELDS), _ALL))
 _ANONYMOUS_HEAD = re.compile(rb"(?:%b)+%b\r\n" % (b"|".join(_FIELDS), _ALL_BUT_BEARER))
 
 
-class VerifyHead(NamedTuple):
-    """The credential in a plain head of a request to `/verify`, and the length of the body."""
-
-    credential: bytes
-    length: int
-
-
-def read_verify_head(head: bytes, begin: int, *, anonymous: bool = False) -> VerifyHead | None:
+def read_verify_head(head: bytes, begin: int, *, anonymous: bool = False) -> tuple[bytes, int] | None:
     """
     Read the headers of a request to `/verify`.
 
@@ -78,10 +70,10 @@ def read_verify_head(head: bytes, begin: int, *, anonymous: bool = False) -> Ver
         anonymous: Whether it needs no credential, which is empty then.
 
     Returns:
-        None where the head is not plain.
+        The credential and the length of the body; None where the head is not plain.
     """
     found = (_ANONYMOUS_HEAD if anonymous else _HEAD).fullmatch(head.lower(), begin)
     if found is None:
         return None
     at, end = found.span(_BEARER)
-    return VerifyHead(head[at:end] if at >= 0 else b"", int(found[_LENGTH]))
+    return b"" if anonymous else head[at:end], int(found[_LENGTH])

@@ -6,20 +6,19 @@ Plain ASGI in front of all other routes, because routing, models and a log line 
 """
 
 import re
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from keywright.api.http.bodies import MAX_BODY_BYTES, read_json_bytes
+from keywright.api.http.bodies import read_json_bytes
 from keywright.api.http.connections import Connections
 from keywright.api.http.problems import Refusal
-from keywright.api.http.routing import Front
+from keywright.api.http.routing import Front, header_values
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.batch import Batches
+from keywright.api.verify.bodies import KeyCheck
 from keywright.api.verify.callers import KnownCallers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import PATHS as FORWARD_AUTH_PATHS
@@ -37,31 +36,6 @@ from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 
 _PATHS = re.compile(f"(?:{VERIFY}|{BATCH})/?")
-
-
-class VerifyHeaders(NamedTuple):
-    """The headers of a check that the service reads."""
-
-    authorization: list[str]
-    plain_json: bool
-    wants_facts: bool
-
-
-def read_headers(fields: Iterable[tuple[bytes, bytes]]) -> VerifyHeaders:
-    """Read the headers of a check; names are in lower case."""
-    authorization: list[str] = []
-    content_type = b""
-    encoded = wants_facts = False
-    for name, value in fields:
-        if name == b"authorization":
-            authorization.append(value.decode("latin-1"))
-        elif name == b"content-type":
-            content_type = value
-        elif name == b"content-encoding":
-            encoded = True
-        elif name == b"keywright-facts":
-            wants_facts = value == b"1"
-    return VerifyHeaders(authorization, content_type == b"application/json" and not encoded, wants_facts)
 
 
 class ServiceApp(Front):
@@ -131,36 +105,18 @@ class _Verifications:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
         if scope["method"] != "POST":
             raise Refusal("method_not_allowed", headers={"Allow": "POST"})
-        headers = read_headers(scope["headers"])
-        caller = await self._callers.recognize(headers.authorization)
-        raw = await _read_body(headers, scope, receive)
+        request = Request(scope, receive)
+        caller = await self._callers.recognize(header_values(request, b"authorization"))
+        raw = await read_json_bytes(request)
         if scope["path"].startswith(BATCH):
             return await self._batches.answer(caller, raw)
-        return await self._answer_one(caller, raw, facts=headers.wants_facts)
+        facts = header_values(request, b"keywright-facts")[-1:] == ["1"]
+        return await self._answer_one(caller, verify_bodies.read(raw), facts=facts)
 
-    async def _answer_one(self, caller: Caller, raw: bytes, *, facts: bool) -> tuple[bytes, bool]:
-        text, options = verify_bodies.read(raw)
+    async def _answer_one(self, caller: Caller, check: KeyCheck, *, facts: bool) -> tuple[bytes, bool]:
+        text, requirements, cost, _, metadata = check
         if facts:
-            verdict = await self._checker.facts_for(caller, text, options.requirements, metadata=options.metadata)
+            verdict = await self._checker.facts_for(caller, text, requirements, metadata=metadata)
         else:
-            verdict = await self._checker.check(
-                caller, text, options.requirements, cost=options.cost, metadata=options.metadata
-            )
-        return verify_bodies.write_with(options, verdict, facts=facts), verdict.stale
-
-
-async def _read_body(headers: VerifyHeaders, scope: Scope, receive: Receive) -> bytes:
-    """Read a body; the usual one, plain JSON, arrives in one piece."""
-    if not headers.plain_json:
-        return await read_json_bytes(Request(scope, receive))
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > MAX_BODY_BYTES:
-            raise Refusal("payload_too_large", headers={"Connection": "close"})
-        return body
-    return await read_json_bytes(Request(scope, partial(_again, [message], receive)))
-
-
-async def _again(first: list[Any], receive: Receive) -> Any:
-    return first.pop() if first else await receive()
+            verdict = await self._checker.check(caller, text, requirements, cost=cost, metadata=metadata)
+        return verify_bodies.write(check, verdict, facts=facts), verdict.stale
