@@ -9,7 +9,6 @@ import json
 from math import ceil, isinf
 from sys import getsizeof
 from typing import Annotated, Any, Literal, NamedTuple
-from uuid import UUID
 
 import msgspec
 
@@ -332,8 +331,14 @@ def _written_end(facts: KeyFacts) -> bytes:
 
 def uuid_text(id_bytes: bytes) -> bytes:
     """Write an id as ASCII."""
-    return str(UUID(bytes=id_bytes)).encode()
+    # A third of the time of `UUID`.
+    text = id_bytes.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+
+
+# `json.dumps` makes an encoder at every call.
+_text_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _text_of(value).encode()

@@ -54,6 +54,14 @@ class RequestHead(NamedTuple):
     removals: int
 
 
+class FirstSight(NamedTuple):
+    """A request about a key that is not cached: what was read of it, the digest of the key, and its look-up."""
+
+    request: PlainRequest
+    presented: bytes
+    found: Waiter
+
+
 class FastPath:
     """
     Answers checks of valid keys in the cache.
@@ -92,7 +100,9 @@ class FastPath:
             return known
         return self._read_head(head)
 
-    def answer(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
+    def answer(
+        self, head: RequestHead, body: bytes, default_headers: Headers, seen: FirstSight | None = None
+    ) -> bytes | None:
         """
         Answer a request about a valid key; None, with nothing counted or noted, where that is for the application.
 
@@ -100,15 +110,16 @@ class FastPath:
             head: Its head.
             body: Its body, whole.
             default_headers: The first headers of every answer.
+            seen: The request, where it was read before; then *body* is not read.
         """
         try:
-            request = read_plain(body)
+            request = read_plain(body) if seen is None else seen.request
             at = self._monotonic()
             if request is None or at > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
                 return None
             address, cost = request.client_ip, request.cost
             accepted = self._accept(
-                digest_of(request.key.encode()),
+                digest_of(request.key.encode()) if seen is None else seen.presented,
                 request.scopes,
                 request.environment,
                 0 if address is None else packed(address),
@@ -128,31 +139,36 @@ class FastPath:
         facts, decision = accepted
         return self._respond(write_accepted(facts, decision, bool(request.include)), default_headers)
 
-    def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
+    def look_up(self, head: RequestHead, body: bytes) -> FirstSight | None:
         """
         Look up the key of a request that `answer` could not answer; None where that is for the application.
 
-        When a key was found, `answer` may have the answer; when none was found, `answer_unknown` has it.
+        `answer_seen` may have the answer once the look-up has ended.
 
         Args:
             head: Its head.
             body: Its body, whole.
         """
-        request = self._read_again(head, body)
-        return None if request is None else self._checker.look_up(head.sender, request.key, request.client_ip)
-
-    def answer_unknown(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
-        """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
-        request = self._read_again(head, body)
+        request = read_plain(body) if self._knows_sender(head) else None
         if request is None:
             return None
-        self._checker.refuse_unknown(head.sender, request.client_ip)
+        presented = digest_of(request.key.encode())
+        found = self._checker.look_up(head.sender, request.key, presented, request.client_ip)
+        return None if found is None else FirstSight(request, presented, found)
+
+    def answer_seen(self, head: RequestHead, seen: FirstSight, default_headers: Headers) -> bytes | None:
+        """Answer a request whose look-up has ended; None, with nothing counted, where that is for the application."""
+        if seen.found.cancelled() or seen.found.exception() is not None:
+            return None
+        if seen.found.result() is not None:
+            return self.answer(head, b"", default_headers, seen)
+        if not self._knows_sender(head):
+            return None
+        self._checker.refuse_unknown(head.sender, seen.request.client_ip)
         return self._respond(NOT_FOUND, default_headers)
 
-    def _read_again(self, head: RequestHead, body: bytes) -> PlainRequest | None:
-        if self._monotonic() > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
-            return None
-        return read_plain(body)
+    def _knows_sender(self, head: RequestHead) -> bool:
+        return self._monotonic() <= self._verifiers.fresh_until and head.removals == self._verifiers.removals
 
     def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         """
