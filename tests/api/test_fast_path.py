@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from keywright.api.http.bodies import MAX_BODY_BYTES
 from keywright.api.server.counted import REQUEST_SECONDS
-from keywright.api.verify.fast_path import MOST_HEADS, FastPath, RequestHead
+from keywright.api.verify.fast_path import MOST_HEADS, FastPath, FirstSight, RequestHead
 from keywright.api.verify.forward_auth import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
@@ -59,8 +59,10 @@ class Watched(FastPath):
 
     answered = 0
 
-    def answer(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
-        answer = super().answer(head, body, default_headers)
+    def answer(
+        self, head: RequestHead, body: bytes, default_headers: Headers, seen: FirstSight | None = None
+    ) -> bytes | None:
+        answer = super().answer(head, body, default_headers, seen)
         self.answered += answer is not None
         return answer
 
@@ -316,10 +318,15 @@ async def test_verifiers_count_only_while_changes_are_followed(side: Side) -> No
     side.cache.synced(side.time())
     assert fast_path.answer(head, body, []) is None
     side.cache.drop([PAIR.private.digest])
-    assert (fast_path.look_up(head, body), fast_path.answer_unknown(head, body, [])) == (None, None)
+    assert fast_path.look_up(head, body) is None
     side.verifier_cache.synced(side.time())
-    assert fast_path.look_up(head, body) is not None
+    seen = fast_path.look_up(head, body)
+    assert seen is not None
+    seen.found.cancel()
+    unknown = FirstSight(seen.request, seen.presented, asyncio.get_running_loop().create_future())
+    unknown.found.set_result(None)
     side.time.seconds += BOUND_SECONDS + 0.001
+    assert (fast_path.answer_seen(head, seen, []), fast_path.answer_seen(head, unknown, [])) == (None, None)
     side.verifier_cache.synced(side.time())
     assert fast_path.look_up(head, body) is None
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
+from keywright.keys.format import digest_of
 from keywright.keys.pair import PrivateKey, mint
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.failure_limit import FAILURE_SECONDS, MOST_FAILURES, FailureLimit
@@ -40,7 +41,7 @@ class Plane:
 
     def waits(self, text: str) -> bool:
         """Tell whether a request for a key waits for a look-up; its look-up is given up."""
-        waiter = self.checker.look_up(CALLER, text, ADDRESS)
+        waiter = self.checker.look_up(CALLER, text, digest_of(text.encode()), ADDRESS)
         return waiter is not None and waiter.cancel()
 
 
@@ -51,7 +52,7 @@ async def plane() -> Plane:
 
 async def test_a_key_is_looked_up_and_cached(plane: Plane) -> None:
     """A key that is not cached is looked up, and afterwards in the cache: its next sight is no first one."""
-    waiter = plane.checker.look_up(CALLER, TEXT, ADDRESS)
+    waiter = plane.checker.look_up(CALLER, TEXT, digest_of(TEXT.encode()), ADDRESS)
     assert waiter is not None
     assert await waiter == FACTS == plane.cache.get(KEY.digest)
     assert not plane.waits(TEXT)
@@ -61,7 +62,7 @@ async def test_an_unknown_key(plane: Plane) -> None:
     """A key that the store does not know counts as refused and as a failure; above the failure limit none waits."""
     unknown = a_key(2).reveal()
     for _ in range(MOST_FAILURES):
-        waiter = plane.checker.look_up(CALLER, unknown, ADDRESS)
+        waiter = plane.checker.look_up(CALLER, unknown, digest_of(unknown.encode()), ADDRESS)
         assert waiter is not None
         assert await waiter is None
         plane.checker.refuse_unknown(CALLER, ADDRESS)
@@ -86,7 +87,7 @@ async def test_a_cache_that_is_not_fresh(plane: Plane) -> None:
 async def test_a_full_queue(plane: Plane) -> None:
     """A caller whose queue is full does not wait here: the application refuses its request."""
     waiters = [
-        plane.checker.look_up(CALLER, a_key(number).reveal(), ADDRESS)
+        plane.checker.look_up(CALLER, a_key(number).reveal(), digest_of(a_key(number).reveal().encode()), ADDRESS)
         for number in range(2, LONGEST_QUEUE_OF_SHARE + 2)
     ]
     assert all(waiter is not None for waiter in waiters)

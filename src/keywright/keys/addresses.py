@@ -6,7 +6,7 @@ shows them) are IPv4 addresses.
 """
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 
 MOST_NETWORKS = 100
@@ -74,7 +74,10 @@ def address_text(address: int) -> str | None:
     """Give an address of `packed` in canonical form; None for 0."""
     if not address:
         return None
-    return str(IPv4Address(address ^ _IPV4) if address < _FIRST_IPV6 else IPv6Address(address ^ _IPV6))
+    if address < _FIRST_IPV6:
+        # A fifth of the time of `ipaddress`, for every event.
+        return f"{address >> 24 & 255}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+    return str(IPv6Address(address ^ _IPV6))
 
 
 def network_number(address: int) -> int:

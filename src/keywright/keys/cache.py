@@ -38,7 +38,11 @@ def weight_of(parts: Iterable[object]) -> int:
         parts: The values of the facts that belong to this key alone, and the first uses of shared ones; None and empty
             ones take nothing.
     """
-    return _FIXED_WEIGHT + sum(-(-getsizeof(part) // WEIGHT_BYTES) for part in parts if part)
+    weight = _FIXED_WEIGHT
+    for part in parts:
+        if part:
+            weight -= -getsizeof(part) // WEIGHT_BYTES
+    return weight
 
 
 _FIXED_WEIGHT = (_SLOT_BYTES + getsizeof(bytes(32)) + KeyFacts.__basicsize__) // WEIGHT_BYTES + 2
@@ -212,7 +216,9 @@ def preparing(*writers: Callable[[KeyFacts], int]) -> Callable[[KeyFacts], None]
     """
 
     def prepare(facts: KeyFacts) -> None:
-        made = sum(writer(facts) for writer in writers)
+        made = 0
+        for writer in writers:
+            made += writer(facts)
         facts.keep(weight=facts.weight - -made // WEIGHT_BYTES)
 
     return prepare

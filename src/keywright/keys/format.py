@@ -25,8 +25,9 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _PAIR_VALUES = {pair: value for value, pair in enumerate(_PAIRS)}
 _PAIR_BASE = len(_PAIRS)
-_SIXTEEN_BASE = _PAIR_BASE**8
-_SMALLER_BASES = (_PAIR_BASE**4, _PAIR_BASE**2, _PAIR_BASE)
+_HALF_BASE = _PAIR_BASE**2
+_PART_BASE = _HALF_BASE**2
+_WHOLE_PARTS = BODY_WIDTH // 8
 
 BRAND = re.compile(r"[a-z][a-z0-9]{0,11}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{0,15}")
@@ -201,12 +202,17 @@ def _prefix(kind: Kind, brand: str, environment: str) -> str:
 
 def _to_base62(value: int) -> str:
     """Write a number below 2^256 as a body."""
-    value, last = divmod(value, _SIXTEEN_BASE)
-    parts = [*divmod(value, _SIXTEEN_BASE), last]
-    # By halves: digit by digit, every division would be one of a long number.
-    for base in _SMALLER_BASES:
-        parts = [half for part in parts for half in divmod(part, base)]
-    return "".join([_PAIRS[pair] for pair in parts])[-BODY_WIDTH:]
+    parts = []
+    # Eight digits at a time: these divisions are of long numbers, all others of machine words.
+    for _ in range(_WHOLE_PARTS):
+        value, part = divmod(value, _PART_BASE)
+        parts.append(part)
+    text = ""
+    for part in (value, *reversed(parts)):
+        high, low = divmod(part, _HALF_BASE)
+        text += f"{_PAIRS[high // _PAIR_BASE]}{_PAIRS[high % _PAIR_BASE]}"
+        text += f"{_PAIRS[low // _PAIR_BASE]}{_PAIRS[low % _PAIR_BASE]}"
+    return text[-BODY_WIDTH:]
 
 
 def _payload(body: str) -> bytes:

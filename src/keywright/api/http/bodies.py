@@ -8,7 +8,7 @@ from starlette.types import Message
 
 from keywright import strict_json
 from keywright.api.http.problems import Refusal, validation_refusal
-from keywright.api.http.routing import Input, InputReader, Trust
+from keywright.api.http.routing import Input, InputReader, Trust, first_header
 from keywright.strict_json import NotStrict
 
 MAX_BODY_BYTES = 16 * 1024
@@ -95,19 +95,20 @@ async def _read_optional(request: Request) -> bytes:
 
 def _require_json(request: Request) -> None:
     # The usual header needs no parsing.
-    if request.headers.get("content-type") == "application/json" and "content-encoding" not in request.headers:
+    content_type, encoding = first_header(request, b"content-type"), first_header(request, b"content-encoding")
+    if content_type == "application/json" and encoding is None:
         return
-    media_type, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    media_type, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
     charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
     if media_type != "application/json" or any(charset not in ("utf-8", "utf8") for charset in charsets):
         raise Refusal("unsupported_media_type")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if encoding is not None and encoding.lower() != "identity":
         raise Refusal("unsupported_media_type", "The body must not be compressed.")
 
 
 async def _read_bounded(request: Request, most: int) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared[:20]) > most:
+    declared = first_header(request, b"content-length")
+    if declared is not None and (not declared.isdecimal() or int(declared[:20]) > most):
         raise _too_large()
     message = await request.receive()
     body: bytes = message.get("body", b"")

@@ -136,6 +136,15 @@ def header_values(request: Request, name: bytes) -> list[str]:
     return [value.decode("latin-1") for given, value in request.scope["headers"] if given == name]
 
 
+def first_header(request: Request, name: bytes) -> str | None:
+    """Give the value of the first header called *name*, which is in lower case; None where it is absent."""
+    # Starlette's reader decodes all headers in front of it.
+    for given, value in request.scope["headers"]:
+        if given == name:
+            return str(value, "latin-1")
+    return None
+
+
 Query = Annotated[Value, QueryInput()]
 """The query of a request as a model: `query: Query[ListQuery]`."""
 

@@ -6,7 +6,7 @@ else happens meanwhile: more bytes, the end of the service, a look-up that fails
 """
 
 from keywright.api.server.protocol import FastPathProtocol
-from keywright.api.verify.fast_path import FastPath, RequestHead
+from keywright.api.verify.fast_path import FastPath, FirstSight, RequestHead
 from keywright.api.verify.responses import VERIFY_METER
 from keywright.service.checking.look_ups import Waiter
 
@@ -14,63 +14,55 @@ from keywright.service.checking.look_ups import Waiter
 class FirstSightProtocol(FastPathProtocol):
     """Answers by the fast path, too, once the key of a request was looked up."""
 
-    # The look-up that the whole request in `_pending_head` waits for.
-    _look_up: Waiter | None = None
+    # The whole request in `_pending_head`, which waits for its look-up.
+    _seen: FirstSight | None = None
     _look_up_began = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up the look-up."""
-        if self._look_up is not None:
-            look_up = self._look_up
+        if self._seen is not None:
+            found = self._seen.found
             self._end_pending()
-            look_up.cancel()
+            found.cancel()
         super().connection_lost(exc)
 
     def _end_pending(self) -> bytes:
         # The application joins the look-up.
-        self._look_up = None
+        self._seen = None
         return super()._end_pending()
 
     def _go_on(self, fast_path: FastPath, head: RequestHead, data: bytes) -> bool:
-        look_up = self._look_up
-        if look_up is None:
+        seen = self._seen
+        if seen is None:
             return super()._go_on(fast_path, head, data)
-        if not look_up.done():
+        if not seen.found.done():
             return False
-        self._looked_up(look_up)
+        self._looked_up(seen.found)
         return self._idle and self._answer_fast(fast_path, data)
 
     def _wait_for_key(self, fast_path: FastPath, head: RequestHead, data: bytes, began: float) -> bool:
-        look_up = fast_path.look_up(head, data[head.size :])
-        if look_up is None:
+        seen = fast_path.look_up(head, data[head.size :])
+        if seen is None:
             return False
         self._pending_head, self._pending = data, head
-        self._look_up, self._look_up_began = look_up, began
+        self._seen, self._look_up_began = seen, began
         self._unset_keepalive_if_required()
         if self._pending_since is None:
             self._pending_since = self.loop.time()
         self._owed_since = None
-        look_up.add_done_callback(self._looked_up)
+        seen.found.add_done_callback(self._looked_up)
         return True
 
-    def _looked_up(self, look_up: Waiter) -> None:
-        head = self._pending
-        if self._look_up is not look_up or head is None:
+    def _looked_up(self, found: Waiter) -> None:
+        seen, head, fast_path = self._seen, self._pending, self._fast_path
+        if seen is None or seen.found is not found or head is None or fast_path is None:
             return
-        self._look_up = None
+        self._seen, answer = None, None
         if self.transport.is_closing():
             return
-        answer = self._answer_after(look_up, head)
+        if not self.flow.write_paused:
+            answer = fast_path.answer_seen(head, seen, self.server_state.default_headers)
         if answer is None:
             self._read(b"")
         else:
             self._send(answer, VERIFY_METER, self._look_up_began)
-
-    def _answer_after(self, look_up: Waiter, head: RequestHead) -> bytes | None:
-        fast_path = self._fast_path
-        if look_up.cancelled() or look_up.exception() or self.flow.write_paused or fast_path is None:
-            return None
-        body, default_headers = self._pending_head[head.size :], self.server_state.default_headers
-        if look_up.result() is None:
-            return fast_path.answer_unknown(head, body, default_headers)
-        return fast_path.answer(head, body, default_headers)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from keywright.api.verify import bodies as verify_bodies
 from keywright.api.verify.bodies import KeyCheck, PlainRequest, accept, check_of
+from keywright.keys.format import digest_of
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
 from keywright.service.turns import Turns
@@ -77,7 +78,8 @@ class Batches:
         at, now = checker.monotonic(), checker.clock()
         number = (caller.name, None) if caller.verifier is None else checker.verifier_number(caller.name)
         return [
-            accept(checker, each, caller.org_id, number, at, now) or self._answer_one_now(caller, check_of(each))
+            accept(checker, each, digest_of(each.key.encode()), caller.org_id, number, at, now)
+            or self._answer_one_now(caller, check_of(each))
             for each in requests
         ]
 

@@ -9,6 +9,7 @@ tests/api/test_fast_path.py compares the two, byte by byte. `Checker.accept` dec
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -22,6 +23,7 @@ from keywright.api.verify.request_head import LONGEST_HEAD, read_verify_head
 from keywright.api.verify.responses import FIXED_HEADERS, Headers, lines_of, request_ids
 from keywright.api.verify.schemas import VERIFY
 from keywright.keys.bounded import BoundedDict
+from keywright.keys.format import digest_of
 from keywright.service.checking.look_ups import Waiter
 from keywright.service.checking.verdicts import Caller
 from keywright.service.checking.verification import Checker
@@ -51,6 +53,14 @@ class RequestHead:
     caller: Caller
     number: int
     removals: int
+
+
+class FirstSight(NamedTuple):
+    """A request about a key that is not cached: what was read of it, the digest of the key, and its look-up."""
+
+    request: PlainRequest
+    presented: bytes
+    found: Waiter
 
 
 class FastPath:
@@ -91,7 +101,9 @@ class FastPath:
             return known
         return self._read_head(head)
 
-    def answer(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
+    def answer(
+        self, head: RequestHead, body: bytes, default_headers: Headers, seen: FirstSight | None = None
+    ) -> bytes | None:
         """
         Answer a request about a valid key; None, with nothing counted or noted, where that is for the application.
 
@@ -99,43 +111,51 @@ class FastPath:
             head: Its head.
             body: Its body, whole.
             default_headers: The first headers of every answer.
+            seen: The request, where it was read before; then *body* is not read.
         """
         try:
-            request, at = read_plain(body), self._monotonic()
+            request = read_plain(body) if seen is None else seen.request
+            at = self._monotonic()
             if request is None or at > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
                 return None
-            told = accept(self._checker, request, None, head.number, at, self._now())
+            presented = digest_of(request.key.encode()) if seen is None else seen.presented
+            told = accept(self._checker, request, presented, None, head.number, at, self._now())
         except Exception:  # noqa: BLE001 - it is logged whole
             # The application answers the request instead, with the same error or without.
             _log.exception("unexpected error")
             return None
         return None if told is None else self._respond(told, default_headers)
 
-    def look_up(self, head: RequestHead, body: bytes) -> Waiter | None:
+    def look_up(self, head: RequestHead, body: bytes) -> FirstSight | None:
         """
         Look up the key of a request that `answer` could not answer; None where that is for the application.
 
-        When a key was found, `answer` may have the answer; when none was found, `answer_unknown` has it.
+        `answer_seen` may have the answer once the look-up has ended.
 
         Args:
             head: Its head.
             body: Its body, whole.
         """
-        request = self._read_again(head, body)
-        return None if request is None else self._checker.look_up(head.caller, request.key, request.client_ip)
-
-    def answer_unknown(self, head: RequestHead, body: bytes, default_headers: Headers) -> bytes | None:
-        """Answer a request whose look-up found no key; None, with nothing counted, where the application has to."""
-        request = self._read_again(head, body)
+        request = read_plain(body) if self._knows_sender(head) else None
         if request is None:
             return None
-        self._checker.refuse_unknown(head.caller, request.client_ip)
+        presented = digest_of(request.key.encode())
+        found = self._checker.look_up(head.caller, request.key, presented, request.client_ip)
+        return None if found is None else FirstSight(request, presented, found)
+
+    def answer_seen(self, head: RequestHead, seen: FirstSight, default_headers: Headers) -> bytes | None:
+        """Answer a request whose look-up has ended; None, with nothing counted, where that is for the application."""
+        if seen.found.cancelled() or seen.found.exception() is not None:
+            return None
+        if seen.found.result() is not None:
+            return self.answer(head, b"", default_headers, seen)
+        if not self._knows_sender(head):
+            return None
+        self._checker.refuse_unknown(head.caller, seen.request.client_ip)
         return self._respond(NOT_FOUND, default_headers)
 
-    def _read_again(self, head: RequestHead, body: bytes) -> PlainRequest | None:
-        if self._monotonic() > self._verifiers.fresh_until or head.removals != self._verifiers.removals:
-            return None
-        return read_plain(body)
+    def _knows_sender(self, head: RequestHead) -> bool:
+        return self._monotonic() <= self._verifiers.fresh_until and head.removals == self._verifiers.removals
 
     def answer_proxy(self, data: bytes, peer: Peer | None, default_headers: Headers) -> bytes | None:
         """

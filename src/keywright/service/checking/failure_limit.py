@@ -59,7 +59,7 @@ class FailureLimit:
 
     def exceeded(self, caller: Caller, address: str | None, now: float) -> bool:
         """Tell whether one more failure at *now*, in monotonic seconds, is above a limit; False without an address."""
-        buckets = self.buckets.get(_identity(caller))
+        buckets = self.buckets.get(_identity(caller)) if self.buckets else None
         if buckets is None:
             return False
         return any(

@@ -45,7 +45,7 @@ class _Wanted:
     @property
     def given_up(self) -> bool:
         """Whether every request was cancelled."""
-        return all(waiter.cancelled() for waiter in self.waiters)
+        return all(map(asyncio.Future.cancelled, self.waiters))
 
     def succeed(self, facts: KeyFacts | None) -> None:
         for waiter in self.waiters:

@@ -19,7 +19,7 @@ from keywright.keys.format import digest, is_private_key
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.usage import UsageBook
 from keywright.keys.usage_records import CallerName
-from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, Requirements, judge, passes
+from keywright.keys.verdict import Code, KeyFacts, Requirements, judge, passes
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.look_ups import LookUps, Waiter
 from keywright.service.checking.ports import KeyStore, RateLimiter, Seconds
@@ -92,6 +92,10 @@ class Verification:
     def is_cached(self, text: str) -> bool:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
         return self._cache.get(digest(text)) is not None
+
+    def takes_look_up(self, text: str, presented: bytes) -> bool:
+        """Tell whether *text*, with this digest, may be a key, and none in the cache."""
+        return self._cache.get(presented) is None and is_private_key(text, brand=self._brand)
 
     async def verify_from_store(
         self, text: str, required: Requirements, share: Share = None, *, from_memory: bool = True
@@ -289,7 +293,7 @@ class Checker:
         self._conclude(caller, verdict, required, cost, agent)
         return verdict
 
-    def look_up(self, caller: Caller, text: str, address: str | None) -> Waiter | None:
+    def look_up(self, caller: Caller, text: str, presented: bytes, address: str | None) -> Waiter | None:
         """
         Look up the key of a request that `accept` could not accept; None where `check` has to decide.
 
@@ -299,15 +303,16 @@ class Checker:
         Args:
             caller: The caller, which is a verifier.
             text: The presented text: anything at all.
+            presented: Its digest.
             address: The address of the request.
         """
         monotonic, verification = self.monotonic(), self.verification
         if not verification.is_fresh(monotonic) or self._failures.exceeded(caller, address, monotonic):
             return None
-        if verification.verify_now(text, NO_REQUIREMENTS) is not None:
+        if not verification.takes_look_up(text, presented):
             return None
         try:
-            return verification.find(digest(text), caller.share, shared=True)
+            return verification.find(presented, caller.share, shared=True)
         except Overloaded:
             return None
 
