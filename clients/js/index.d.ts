@@ -377,15 +377,7 @@ export interface RefusalResponse {
   first_seen: string;
   last_seen: string;
   count: number;
-  code:
-    | 'revoked'
-    | 'disabled'
-    | 'expired'
-    | 'replaced'
-    | 'wrong_environment'
-    | 'insufficient_scope'
-    | 'ip_not_allowed'
-    | 'rate_limited';
+  code: 'revoked' | 'disabled' | 'expired' | 'replaced' | 'wrong_environment' | 'insufficient_scope' | 'ip_not_allowed' | 'rate_limited';
 }
 
 export interface SecretUseResponse {
