@@ -49,10 +49,14 @@ _EMPTY = """
         LOOP
             EXECUTE format('DELETE FROM %I', emptied);
         END LOOP;
+        INSERT INTO key_counts (id) VALUES (1);
         PERFORM setval(sequencename::regclass, start_value, false) FROM pg_sequences WHERE schemaname = 'public';
     END $$;
 """
-"""Removes all rows, whatever guards them, and begins all sequences anew; whoever is connected is cut off."""
+"""
+Removes all rows but those of migrations, whatever guards them, and begins all sequences anew; whoever is connected is
+cut off.
+"""
 
 _MADE_OF = " UNION ALL ".join(
     [
