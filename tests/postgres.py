@@ -54,7 +54,10 @@ _EMPTY = """
         PERFORM setval(sequencename::regclass, start_value, false) FROM pg_sequences WHERE schemaname = 'public';
     END $$;
 """
-"""Removes all rows, whatever guards them, and begins all sequences anew; whoever is connected is cut off."""
+"""
+Removes all rows but those of migrations, whatever guards them, and begins all sequences anew; whoever is connected is
+cut off.
+"""
 
 _MADE_OF = " UNION ALL ".join(
     [

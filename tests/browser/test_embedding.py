@@ -261,6 +261,23 @@ def test_a_revoked_key_that_is_still_tried(stage: Stage) -> None:
     assert stage.find("svg.chart .bar:not(.refused)").count() == 0
 
 
+def test_the_overview_of_a_key_that_is_still_tried(stage: Stage) -> None:
+    """The details of a revoked key say how often it was refused, and lead to its usage; none, where it never was."""
+    key, forgotten = stage.revoked_and_tried(times=2), stage.key("Forgotten")
+    stage.call("PUT", f"{KEYS}/{forgotten['id']}/revoke")
+    page = stage.open()
+    select = "id => { document.querySelector('keywright-keys').selected = id; }"
+    with page.expect_response(f"**/{forgotten['id']}/usage?*"):
+        page.evaluate(select, forgotten["id"])
+    stage.find(".facts").get_by_text("Revoked", exact=True).wait_for()
+    assert stage.find(".facts").get_by_text("Still tried").count() == 0
+    page.evaluate(select, key["id"])
+    stage.find(".facts").get_by_text("2 refused requests in 7 days").wait_for()
+    stage.find(".facts").get_by_role("button", name="Usage").click()
+    stage.find("table[aria-labelledby=refusals]").wait_for()
+    assert stage.find("#tab-usage").evaluate("button => button.getRootNode().activeElement === button")
+
+
 def test_a_working_key_is_not_still_tried(stage: Stage) -> None:
     """A key that works has no such sentence, and without refusals no such table."""
     key = stage.key()

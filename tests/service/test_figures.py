@@ -1,7 +1,7 @@
 """The figures: what is counted and written, how keys are counted in slices, and what the reports make of it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -17,13 +17,14 @@ from keywright.service.figures.ports import (
     CountedSlice,
     Delays,
     KeyCount,
+    KeyHour,
     Numbers,
-    Top,
     UnfinishedCount,
     VerdictCount,
 )
 from keywright.service.figures.reports import EXPIRY_DAYS, Figures, Per, delay_report
 from keywright.service.figures.tasks import MINUTES_KEPT, ROWS_IN_A_STEP, FiguresTasks
+from keywright.service.figures.top import LONGEST_LIST, MOST_COUNTS_READ, REUSED_FOR, TopReports
 from keywright.service.figures.verdict_counts import VerdictBatches, VerdictTally
 from keywright.service.turns import Turns
 from keywright.service.verifier_sessions import Session
@@ -57,6 +58,8 @@ class FakeFiguresStore:
         self.overtaken_after = 1000
         self.count: KeyCount | None = None
         self.sessions: Sequence[ConnectedSession] = []
+        self.hours: list[KeyHour] = []
+        self.slices_read = 0
 
     async def add_verdicts(self, counts: Sequence[VerdictCount], batch: UsageBatch) -> None:
         assert batch.reporter == WORKER
@@ -83,10 +86,18 @@ class FakeFiguresStore:
         self.asked_since = since
         return self.found
 
-    async def top(self, reader: UUID, *, since: datetime, limit: int) -> Top:
-        return Top(since, [], [], [])
+    async def key_hours(self, reader: UUID, *, since: datetime, below: KeyHour | None, limit: int) -> Sequence[KeyHour]:
+        self.slices_read += 1
+        newest = sorted((each for each in self.hours if each.hour >= since), reverse=True)
+        return [each for each in newest if below is None or each < below][:limit]
 
-    async def revocation_delays(self, reader: UUID, *, hours: int) -> Delays:
+    async def key_names(self, reader: UUID, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        return {id_: f"key {id_.int}" for id_ in ids}
+
+    async def organization_names(self, reader: UUID, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        return {id_: f"org_{id_.int}" for id_ in ids}
+
+    async def revocation_delays(self, reader: UUID, *, hours: int, changes: int, acknowledgements: int) -> Delays:
         return Delays(NOW - hours * HOUR, NOW, 1, {7: 1})
 
     async def connected_sessions(self, reader: UUID) -> Connected:
@@ -306,10 +317,81 @@ async def test_verdicts_by_longer_periods(per: Per, length: timedelta, number: i
     assert start - report.since == (number - 1) * length
 
 
+LAST_HOUR = NOW.replace(minute=0, second=0)
+
+
+def counted(key: int, uses: int, refusals: int = 0, *, hours_ago: int = 0, org: int | None = None) -> KeyHour:
+    org_id = UUID(int=1000 + key if org is None else org)
+    return KeyHour(LAST_HOUR - hours_ago * HOUR, UUID(int=key), org_id, uses, refusals)
+
+
 async def test_top() -> None:
-    """The hours of a report end with the current one."""
-    report = await figures(FakeFiguresStore()).top(ALICE, hours=2, limit=5)
-    assert (report.top.since, report.until) == (NOW.replace(minute=0, second=0) - HOUR, NOW)
+    """Counts of all hours, of which the current one is the last, add up by key and by organization."""
+    store = FakeFiguresStore()
+    store.hours = [
+        counted(1, 5, org=7),
+        counted(1, 5, hours_ago=1, org=7),
+        counted(2, 8, 1, org=7),
+        counted(3, 9, org=8),
+        counted(4, 0, 3, org=9),
+        counted(5, 100, hours_ago=2, org=9),
+    ]
+    report = await figures(store).top(ALICE, hours=2, limit=2)
+    assert (report.since, report.until) == (LAST_HOUR - HOUR, NOW)
+    assert [(key.name, key.uses) for key in report.keys] == [("key 1", 10), ("key 3", 9)]
+    assert [(each.org_external_id, each.uses, each.refusals) for each in report.organizations] == [
+        ("org_7", 18, 1),
+        ("org_8", 9, 0),
+    ]
+    assert [(key.name, key.org_external_id, key.refusals) for key in report.refused_keys] == [
+        ("key 4", "org_9", 3),
+        ("key 2", "org_7", 1),
+    ]
+
+
+async def test_top_of_nothing() -> None:
+    """Without counts the lists are empty."""
+    report = await figures(FakeFiguresStore()).top(ALICE, hours=1, limit=5)
+    assert (report.since, report.keys, report.organizations, report.refused_keys) == (LAST_HOUR, [], [], [])
+
+
+@pytest.mark.parametrize("slice_", [1, 2, 5, 6, 7, 1000])
+async def test_top_in_slices(slice_: int) -> None:
+    """Whatever fits in a slice, all is read once, up to the end of the hour in which the bound is reached."""
+    store = FakeFiguresStore()
+    store.hours = [counted(key, 1, hours_ago=hours) for hours in range(4) for key in (1, 2, 3)]
+    reports = TopReports(store, lambda: NOW, most=4, slice_=slice_)
+    report = await reports.of_last(4, ALICE.organization.id)
+    assert report.since == LAST_HOUR - HOUR
+    assert [key.uses for key in report.keys] == [2, 2, 2]
+    whole = await TopReports(store, lambda: NOW, most=10, slice_=slice_).of_last(4, ALICE.organization.id)
+    assert whole.since == LAST_HOUR - 3 * HOUR
+    assert [key.uses for key in whole.keys] == [4, 4, 4]
+
+
+async def test_the_longest_lists() -> None:
+    """Of thousands of keys the highest are given, in their order, as many as an answer may have."""
+    store = FakeFiguresStore()
+    store.hours = [counted(number, number) for number in range(1, 5001)]
+    report = await TopReports(store, lambda: NOW, most=MOST_COUNTS_READ).of_last(1, ALICE.organization.id)
+    assert [key.uses for key in report.keys] == [*range(5000, 5000 - LONGEST_LIST, -1)]
+
+
+async def test_a_report_is_given_again() -> None:
+    """A report that took long is given again for a time; one of another length is made; and all at once make one."""
+    store = FakeFiguresStore()
+    store.hours = [counted(1, 1)]
+    now = NOW
+    times = iter([now, now + MINUTE])
+    reports = TopReports(store, lambda: next(times, now))
+    first, *others = await asyncio.gather(*(reports.of_last(2, ALICE.organization.id) for _ in range(3)))
+    assert others == [first, first]
+    assert store.slices_read == 1
+    await reports.of_last(3, ALICE.organization.id)
+    assert store.slices_read == 2
+    now += (REUSED_FOR + 1) * MINUTE
+    await reports.of_last(2, ALICE.organization.id)
+    assert store.slices_read == 3
 
 
 async def test_keys_before_the_first_count() -> None:

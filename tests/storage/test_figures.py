@@ -11,7 +11,7 @@ import pytest
 from keywright.keys.record import RevocationReason
 from keywright.keys.verdict import Code
 from keywright.service.checking.ports import UsageBatch
-from keywright.service.figures.ports import UnfinishedCount, VerdictCount
+from keywright.service.figures.ports import Delays, KeyHour, UnfinishedCount, VerdictCount
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.service.management.task_ports import Removable
@@ -136,49 +136,48 @@ async def used(store: RunningStore, made: NewApiKey, *counts: tuple[datetime, in
     await store.add_usage(uses, a_batch())
 
 
-async def test_top(store: RunningStore) -> None:
-    """Keys and organizations are in the order of their uses since a moment, as many as wanted, with their names."""
-    organization = an_organization()
-    first, second = (new_key(organization, name=name) for name in ("first", "second"))
-    third = new_key(an_organization(), name="third")
-    for each in (first, second, third):
-        await store.create(each)
-    await used(store, first, (TEN - HOUR, 100), (TEN, 2), (TEN + HOUR, 1))
-    await used(store, second, (TEN, 4))
-    await used(store, third, (TEN, 6))
-    top = await store.top(READER, since=TEN, limit=2)
-    assert [(key.name, key.uses) for key in top.keys] == [("third", 6), ("second", 4)]
-    assert [(each.org_external_id, each.uses) for each in top.organizations] == [
-        (organization.external_id, 7),
-        (third.organization.external_id, 6),
-    ]
-    assert top.keys[1].key_id == second.api_key.id
-    assert (top.keys[1].org_id, top.keys[1].org_external_id) == (organization.id, organization.external_id)
-    assert top.since == TEN
-    earlier = await store.top(READER, since=TEN - HOUR, limit=1)
-    assert [(key.name, key.uses) for key in earlier.keys] == [("first", 103)]
+async def all_hours(store: RunningStore, since: datetime, limit: int) -> list[KeyHour]:
+    """Read counts in slices."""
+    found: list[KeyHour] = []
+    while True:
+        slice_ = await store.key_hours(READER, since=since, below=found[-1] if found else None, limit=limit)
+        found += slice_
+        if len(slice_) < limit:
+            return found
 
 
-async def test_top_of_refusals(store: RunningStore) -> None:
-    """Refusals with all codes count beside uses, and keys are in the order of them in a list of their own."""
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+async def test_key_hours(store: RunningStore, limit: int) -> None:
+    """The uses and refusals of a key in an hour are one count, whole in one slice of any size; the newest are first."""
     organization = an_organization()
-    made = [new_key(organization, name=name) for name in ("used", "refused", "both")]
+    made = [new_key(organization), new_key(organization), new_key(an_organization())]
     for each in made:
         await store.create(each)
-    await used(store, made[0], (TEN, 5))
-    await used(store, made[2], (TEN, 3))
-    for each, code, count in ((made[1], Code.REVOKED, 4), (made[1], Code.EXPIRED, 3), (made[2], Code.REVOKED, 1)):
+    first, second, third = made
+    await used(store, first, (TEN - HOUR, 100), (TEN, 2), (TEN + HOUR, 1))
+    await used(store, third, (TEN, 6))
+    for each, code, count in ((second, Code.REVOKED, 4), (second, Code.EXPIRED, 3), (third, Code.REVOKED, 1)):
         await store.add_usage([an_hourly_usage(each, hour=TEN, count=count, code=code)], a_batch())
-    top = await store.top(READER, since=TEN, limit=2)
-    assert [(key.name, key.uses, key.refusals) for key in top.keys] == [("used", 5, 0), ("both", 3, 1)]
-    assert [(key.name, key.uses, key.refusals) for key in top.refused_keys] == [("refused", 0, 7), ("both", 3, 1)]
-    assert [(each.uses, each.refusals) for each in top.organizations] == [(8, 8)]
+    expected = [
+        KeyHour(TEN + HOUR, first.api_key.id, organization.id, 1, 0),
+        KeyHour(TEN, first.api_key.id, organization.id, 2, 0),
+        KeyHour(TEN, second.api_key.id, organization.id, 0, 7),
+        KeyHour(TEN, third.api_key.id, third.organization.id, 6, 1),
+    ]
+    assert await all_hours(store, TEN, limit) == sorted(expected, reverse=True)
+    assert len(await all_hours(store, TEN - HOUR, limit)) == 5
 
 
-async def test_top_of_nothing(store: RunningStore) -> None:
-    """Without uses the lists are empty."""
-    top = await store.top(READER, since=TEN, limit=10)
-    assert (top.keys, top.organizations, top.refused_keys) == ([], [], [])
+async def test_names(store: RunningStore) -> None:
+    """Keys and organizations are named, also those of other organizations; without any nothing is asked."""
+    first, second = (new_key(an_organization(), name=name) for name in ("first", "second"))
+    for each in (first, second):
+        await store.create(each)
+    ids = [first.api_key.id, second.api_key.id]
+    assert await store.key_names(READER, ids) == dict(zip(ids, ("first", "second"), strict=True))
+    owners = {each.organization.id: each.organization.external_id for each in (first, second)}
+    assert await store.organization_names(READER, set(owners)) == owners
+    assert await store.key_names(READER, set()) == await store.organization_names(READER, set()) == {}
 
 
 # delays
@@ -200,6 +199,10 @@ async def connected(store: RunningStore, **changes: Any) -> UUID:
     return session.id
 
 
+async def delays_of(store: RunningStore, *, changes: int = 100, acknowledgements: int = 100) -> Delays:
+    return await store.revocation_delays(READER, hours=2, changes=changes, acknowledgements=acknowledgements)
+
+
 async def test_delays(store: RunningStore, database: Database) -> None:
     """The delay of each acknowledgement of a revocation counts, in milliseconds, rounded up; other changes do not."""
     sessions = [await connected(store) for _ in range(3)]
@@ -213,7 +216,7 @@ async def test_delays(store: RunningStore, database: Database) -> None:
     for session, milliseconds in zip(sessions, (7.0, 7.0, 40.2), strict=True):
         await store.confirm(session, [seq, int(other["seq"])])
         confirmed_at(session, at + timedelta(milliseconds=milliseconds), database)
-    delays = await store.revocation_delays(READER, hours=2)
+    delays = await delays_of(store)
     assert (delays.revocations, delays.acknowledgements) == (1, {7: 2, 41: 1})
     assert delays.until - delays.since == 2 * HOUR
 
@@ -223,7 +226,7 @@ async def test_an_acknowledgement_before_the_change(store: RunningStore, databas
     session, seq = await connected(store), await revoked(store, database)
     await store.confirm(session, [seq])
     confirmed_at(session, datetime.now(UTC) - HOUR, database)
-    assert (await store.revocation_delays(READER, hours=2)).acknowledgements == {0: 1}
+    assert (await delays_of(store)).acknowledgements == {0: 1}
 
 
 async def test_old_delays(store: RunningStore, database: Database) -> None:
@@ -231,8 +234,28 @@ async def test_old_delays(store: RunningStore, database: Database) -> None:
     session, seq = await connected(store), await revoked(store, database)
     await store.confirm(session, [seq])
     written_at(datetime.now(UTC) - 3 * HOUR, database)
-    delays = await store.revocation_delays(READER, hours=2)
+    delays = await delays_of(store)
     assert (delays.revocations, delays.acknowledgements) == (0, {})
+
+
+async def test_a_part_of_the_delays(store: RunningStore, database: Database) -> None:
+    """
+    What is read is bounded: revocations whose acknowledgements may not all have been read do not count, and the report
+    begins after them.
+    """
+    sessions = [await connected(store) for _ in range(2)]
+    times = [datetime.now(UTC).replace(microsecond=0) - number * MINUTE for number in (3, 2, 1)]
+    for at in times:
+        seq = await revoked(store, database)
+        database.query(f"UPDATE changes SET noted_at = {literal(database, at)} WHERE seq = {seq}")
+        for session in sessions:
+            await store.confirm(session, [seq])
+    for bound, revocations, since in ((7, 3, None), (6, 2, times[0]), (5, 2, times[0]), (4, 1, times[1])):
+        found = await delays_of(store, acknowledgements=bound)
+        assert (found.revocations, sum(found.acknowledgements.values())) == (revocations, 2 * revocations)
+        assert found.since == (found.until - 2 * HOUR if since is None else since)
+    found = await delays_of(store, changes=1)
+    assert (found.revocations, found.since) == (1, times[2])
 
 
 # sessions

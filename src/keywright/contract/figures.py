@@ -151,7 +151,7 @@ class ConnectedSessionResponse:
     connected_at: AwareTime
     seen_at: AwareTime
     unacknowledged: Count
-    """How many of the 100 newest changes it has not acknowledged"""
+    """How many of the 20 newest changes it has not acknowledged"""
     lag_ms: Count | None
     """How long the oldest of these waits; 0 where none does"""
 

@@ -34,9 +34,9 @@ from keywright.service.figures.reports import (
     Figures,
     KeyReport,
     Per,
-    TopReport,
     Verdicts,
 )
+from keywright.service.figures.top import LONGEST_LIST, TopReport
 
 PATH = f"{OPERATOR_PATH}/figures"
 
@@ -62,7 +62,7 @@ class HoursQuery(BaseModel):
 class TopQuery(HoursQuery):
     """The parameters of the most used keys and organizations."""
 
-    limit: int = Field(default=10, ge=1, le=50, description="The most entries of each list")
+    limit: int = Field(default=10, ge=1, le=LONGEST_LIST, description="The most entries of each list")
 
 
 class FiguresRoutes:
@@ -87,7 +87,12 @@ class FiguresRoutes:
 
     @operation("GET", f"{PATH}/top", tag=TAG, summary="Get Most Used API Keys", answers=TopFiguresResponse)
     async def get_top(self, principal: MayOperate, query: Query[TopQuery]) -> Response:
-        """Get the keys and organizations with the most uses in the last hours, and the keys with the most refusals."""
+        """
+        Get the keys and organizations with the most uses in the last hours, and the keys with the most refusals.
+
+        Reads the newest 200 000 counts, each of one key in one hour, and the rest of the last hour. Where there are
+        more, `since` is later. An answer that took long is given again for ten times as long as it took.
+        """
         return answer(top_figures_response(await self._figures.top(principal, hours=query.hours, limit=query.limit)))
 
     @operation("GET", f"{PATH}/keys", tag=TAG, summary="Get Numbers of API Keys", answers=KeyFiguresResponse)
@@ -117,11 +122,11 @@ def verdict_figures_response(per: Per, found: Verdicts) -> VerdictFiguresRespons
 def top_figures_response(found: TopReport) -> TopFiguresResponse:
     """Give the answer of a report on the most used keys."""
     return TopFiguresResponse(
-        since=found.top.since,
+        since=found.since,
         until=found.until,
-        keys=tuple(map(_used_key, found.top.keys)),
-        organizations=tuple(map(_used_organization, found.top.organizations)),
-        refused_keys=tuple(map(_used_key, found.top.refused_keys)),
+        keys=tuple(map(_used_key, found.keys)),
+        organizations=tuple(map(_used_organization, found.organizations)),
+        refused_keys=tuple(map(_used_key, found.refused_keys)),
     )
 
 

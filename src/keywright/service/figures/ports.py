@@ -4,7 +4,7 @@ The port of the figures to the store. An adapter promises every sentence written
 tests/storage/test_figures.py holds the promises as tests, on every store.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -13,13 +13,13 @@ from uuid import UUID
 from keywright.service.checking.ports import UsageBatch
 from keywright.service.verifier_sessions import Session
 
-MOST_HOURS_READ = 500_000
-"""How many counts, each of one key in one hour, a report on the most used keys reads, and the rest of the last hour."""
-
-MOST_CHANGES_READ = 10_000
+MOST_CHANGES_READ = 2000
 """The most changes among which a report on delays looks for revocations."""
 
-RECENT_CHANGES = 100
+MOST_ACKNOWLEDGEMENTS_READ = 5000
+"""The most acknowledgements of these that it reads."""
+
+RECENT_CHANGES = 20
 """How many changes, the newest, are looked at to tell what a session has not acknowledged."""
 
 MOST_SESSIONS = 1000
@@ -51,17 +51,14 @@ class UsedKey(UsedOrganization):
     name: str
 
 
-class Top(NamedTuple):
-    """
-    The keys and organizations with the most uses, and the keys with the most refusals, the highest first.
+class KeyHour(NamedTuple):
+    """The uses and refusals of one key in the hour that begins at `hour`."""
 
-    `since` is the beginning of the first hour that was read.
-    """
-
-    since: datetime
-    keys: Sequence[UsedKey]
-    organizations: Sequence[UsedOrganization]
-    refused_keys: Sequence[UsedKey]
+    hour: datetime
+    key_id: UUID
+    org_id: UUID
+    uses: int
+    refusals: int
 
 
 class Delays(NamedTuple):
@@ -162,12 +159,29 @@ class FiguresStore(VerdictStore, Protocol):
         """Give the verdicts of each hour from *since* on, those of minutes included."""
         ...
 
-    async def top(self, reader: UUID, *, since: datetime, limit: int) -> Top:
-        """Give the *limit* keys and organizations with the most uses since *since*, or later: see MOST_HOURS_READ."""
+    async def key_hours(self, reader: UUID, *, since: datetime, below: KeyHour | None, limit: int) -> Sequence[KeyHour]:
+        """
+        Give the *limit* newest counts from *since* on, of each hour those of the highest key ids first.
+
+        *below* is the last one of the slice before; None for the first slice.
+        """
         ...
 
-    async def revocation_delays(self, reader: UUID, *, hours: int) -> Delays:
-        """Give the delays of the revocations of the last *hours*; looks at MOST_CHANGES_READ at most."""
+    async def key_names(self, reader: UUID, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Give the names of keys; there are up to 100."""
+        ...
+
+    async def organization_names(self, reader: UUID, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """Give the external ids of organizations; there are up to 150."""
+        ...
+
+    async def revocation_delays(self, reader: UUID, *, hours: int, changes: int, acknowledgements: int) -> Delays:
+        """
+        Give the delays of the revocations of the last *hours*, or of a part of them, which begins later.
+
+        Reads the newest *changes*, and of these the *acknowledgements* with the highest numbers. A change whose
+        acknowledgements may not all be among them does not count.
+        """
         ...
 
     async def connected_sessions(self, reader: UUID) -> Connected:

@@ -1,21 +1,23 @@
 """The reports for operators: what the store has added up, by period, with every period in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from keywright.keys.record import Status
 from keywright.service.figures.ports import (
+    MOST_ACKNOWLEDGEMENTS_READ,
+    MOST_CHANGES_READ,
     MOST_SESSIONS,
     ConnectedSession,
     Delays,
     FiguresStore,
     KeyCount,
-    Top,
     VerdictCount,
 )
+from keywright.service.figures.top import TopReport, TopReports
 from keywright.service.ports import Clock
 from keywright.service.principal import Principal
 from keywright.service.turns import Turns
@@ -53,13 +55,6 @@ class Verdicts(NamedTuple):
     periods: Mapping[datetime, Mapping[str, int]]
 
 
-class TopReport(NamedTuple):
-    """See `Top`."""
-
-    until: datetime
-    top: Top
-
-
 class KeyReport(NamedTuple):
     """The numbers of keys by status, by age since the last use, and by the day of their expiry."""
 
@@ -91,7 +86,7 @@ class ConnectedReport(NamedTuple):
     more: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Figures:
     """
     Reads the figures. The edge checks that the principal is an operator.
@@ -102,6 +97,10 @@ class Figures:
     store: FiguresStore
     clock: Clock
     turns: Turns
+    _top: TopReports = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._top = TopReports(self.store, self.clock)
 
     async def verdicts(self, principal: Principal, per: Per) -> Verdicts:
         """Give the verdicts of the last 60 minutes, 48 hours or 30 days, the current one included."""
@@ -116,12 +115,11 @@ class Figures:
         return Verdicts(since, now, _by_period(found, since, now, length))
 
     async def top(self, principal: Principal, *, hours: int, limit: int) -> TopReport:
-        """Give the keys and organizations with the most uses in the last *hours*, the current one included."""
-        now, reader = self.clock(), principal.organization.id
-        hour = _LENGTHS[Per.HOUR]
+        """Give the *limit* keys and organizations with the most uses in the last *hours*, the current one included."""
+        reader = principal.organization.id
         async with self.turns.one(reader):
-            top = await self.store.top(reader, since=start_of(now, hour) - (hours - 1) * hour, limit=limit)
-        return TopReport(now, top)
+            report = await self._top.of_last(hours, reader)
+        return report.shortened(limit)
 
     async def keys(self, principal: Principal) -> KeyReport:
         """Give the numbers of keys as they were counted last."""
@@ -133,7 +131,10 @@ class Figures:
         """Give how long acknowledgements of the revocations and deletions of the last *hours* took."""
         reader = principal.organization.id
         async with self.turns.one(reader):
-            return delay_report(await self.store.revocation_delays(reader, hours=hours))
+            delays = await self.store.revocation_delays(
+                reader, hours=hours, changes=MOST_CHANGES_READ, acknowledgements=MOST_ACKNOWLEDGEMENTS_READ
+            )
+        return delay_report(delays)
 
     async def sessions(self, principal: Principal) -> ConnectedReport:
         """Give the processes that cache keys now."""

@@ -3,12 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from keywright.service.figures.ports import (
-    MOST_CHANGES_READ,
-    MOST_HOURS_READ,
-    MOST_SESSIONS,
-    RECENT_CHANGES,
-)
+from keywright.service.figures.ports import MOST_SESSIONS, RECENT_CHANGES
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared.statements import ENDS, Dialect
 
@@ -111,63 +106,54 @@ def count_keys(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-def top(dialect: Dialect) -> str:
-    """
-    Give what was used most. Values: since when, the most rows of each kind.
+KEY_HOURS: Final = """
+    WITH used AS MATERIALIZED (
+        SELECT hour, key_id, count AS uses, 0 AS refusals FROM key_hours
+        WHERE hour >= $1 AND (hour, key_id) < ($2, $3) ORDER BY hour DESC, key_id DESC LIMIT $4
+    ),
+    refused AS MATERIALIZED (
+        SELECT hour, key_id, 0 AS uses, CAST(sum(count) AS bigint) AS refusals FROM key_refusals
+        WHERE hour >= $1 AND (hour, key_id) < ($2, $3) GROUP BY hour, key_id ORDER BY hour DESC, key_id DESC LIMIT $4
+    ),
+    slice AS MATERIALIZED (
+        SELECT hour, key_id, CAST(sum(uses) AS bigint) AS uses, CAST(sum(refusals) AS bigint) AS refusals
+        FROM (SELECT * FROM used UNION ALL SELECT * FROM refused) counted
+        GROUP BY hour, key_id ORDER BY hour DESC, key_id DESC LIMIT $4
+    )
+    SELECT hour, key_id, (SELECT org_id FROM api_keys WHERE id = slice.key_id), uses, refusals FROM slice
+    ORDER BY hour DESC, key_id DESC
+"""
+"""
+Values: since when, the hour and the key to begin below, the most rows. Gives rows of a `KeyHour`.
 
-    Gives rows of a kind, a key, its name, an organization, its external id, uses, refusals; and one with the hour since
-    which they count: that of the oldest count that may be read, where there are more.
+Each of the first two has whole keys of an hour, and as many as are given; so what is given of an hour and key is whole.
+"""
 
-    The upper ends look idle, but to PostgreSQL a range with two ends is a small one, and so worth an index.
-    """
-    no_id, no_name, no_hour = (f"CAST(NULL AS {type_})" for type_ in ("uuid", "text", "timestamptz"))
-    shown = f"k.id, k.name, o.id, o.external_id, {{0}}.uses, {{0}}.refusals, {no_hour}"
-    named = "JOIN api_keys k ON k.id = {0}.key_id JOIN organizations o ON o.id = k.org_id"
-    last = f"""
-        SELECT hour FROM (
-            SELECT hour FROM {{0}} WHERE hour >= $1 AND hour <= {dialect.latest}
-            ORDER BY hour DESC, key_id DESC LIMIT 1 OFFSET {MOST_HOURS_READ - 1}
-        ) {{0}}_last
-    """  # noqa: S608
-    return f"""
-        WITH bound AS MATERIALIZED (
-            SELECT max(hour) AS hour FROM (
-                SELECT CAST($1 AS timestamptz) AS hour
-                UNION ALL {last.format("key_hours")} UNION ALL {last.format("key_refusals")}
-            ) bounds
-        ),
-        used AS MATERIALIZED (
-            SELECT key_id, CAST(sum(uses) AS bigint) AS uses, CAST(sum(refusals) AS bigint) AS refusals FROM (
-                SELECT key_id, count AS uses, 0 AS refusals FROM key_hours
-                WHERE hour >= (SELECT hour FROM bound) AND hour <= {dialect.latest}
-                UNION ALL
-                SELECT key_id, 0, count FROM key_refusals
-                WHERE hour >= (SELECT hour FROM bound) AND hour <= {dialect.latest}
-            ) counted GROUP BY key_id
-        ),
-        owned AS (
-            SELECT k.org_id, CAST(sum(used.uses) AS bigint) AS uses, CAST(sum(used.refusals) AS bigint) AS refusals
-            FROM used JOIN api_keys k ON k.id = used.key_id GROUP BY k.org_id
-        ),
-        keys AS (SELECT * FROM used WHERE uses > 0 ORDER BY uses DESC, key_id LIMIT $2),
-        refused_keys AS (SELECT * FROM used WHERE refusals > 0 ORDER BY refusals DESC, key_id LIMIT $2),
-        organizations_used AS (SELECT * FROM owned ORDER BY uses DESC, org_id LIMIT $2)
-        SELECT 'key' AS kind, {shown.format("keys")} FROM keys {named.format("keys")}
-        UNION ALL
-        SELECT 'refused', {shown.format("refused_keys")} FROM refused_keys {named.format("refused_keys")}
-        UNION ALL
-        SELECT 'organization', {no_id}, {no_name}, o.id, o.external_id, a.uses, a.refusals, {no_hour}
-        FROM organizations_used a JOIN organizations o ON o.id = a.org_id
-        UNION ALL
-        SELECT 'since', {no_id}, {no_name}, {no_id}, {no_name}, 0, 0, hour FROM bound
-    """  # noqa: S608
+
+def _named(table: str, name: str, ids: int) -> str:
+    places = ", ".join(f"${number + 1}" for number in range(ids))
+    return f"SELECT id, {name} FROM {table} WHERE id IN ({places})"  # noqa: S608
+
+
+def key_names(ids: int) -> str:
+    """Give the names of so many keys. Values: their ids."""
+    return _named("api_keys", "name", ids)
+
+
+def organization_names(ids: int) -> str:
+    """Give the external ids of so many organizations. Values: their ids."""
+    return _named("organizations", "external_id", ids)
 
 
 def revocation_delays(dialect: Dialect) -> str:
     """
-    Give the delays of acknowledgements, in milliseconds, with their numbers. Values: since how many seconds.
+    Give the delays of acknowledgements, in milliseconds, with their numbers.
 
-    First comes a row with the number of revocations, when the report begins, and the time of the database's clock.
+    Values: since how many seconds, the most changes and the most acknowledgements to read. First comes a row with the
+    number of revocations, when the report begins, and the time of the database's clock.
+
+    Acknowledgements are read by the numbers of their changes, from the newest on, whatever they are of. `cut` is the
+    oldest of these changes where not all fit: others of it may be unread.
     """
     delay = dialect.milliseconds("a.acknowledged_at - ended.noted_at")
     return f"""
@@ -175,13 +161,29 @@ def revocation_delays(dialect: Dialect) -> str:
         examined AS MATERIALIZED (
             SELECT seq, type, noted_at FROM changes
             WHERE noted_at >= (SELECT at - {dialect.seconds("$1")} FROM clock) AND noted_at <= {dialect.latest}
-            ORDER BY noted_at DESC, seq DESC LIMIT {MOST_CHANGES_READ}
+            ORDER BY noted_at DESC, seq DESC LIMIT $2
         ),
-        ended AS MATERIALIZED (SELECT seq, noted_at FROM examined WHERE type IN ({ENDS})),
-        delays AS (SELECT {delay} AS ms FROM ended JOIN acknowledgements a ON a.seq = ended.seq)
-        SELECT 0 AS place, CAST(NULL AS bigint) AS ms, (SELECT count(*) FROM ended) AS number, CASE
-            WHEN (SELECT count(*) FROM examined) = {MOST_CHANGES_READ} THEN (SELECT min(noted_at) FROM examined)
-            ELSE at - {dialect.seconds("$1")} END AS since, at
+        acknowledged AS MATERIALIZED (
+            SELECT seq, acknowledged_at FROM acknowledgements
+            WHERE seq >= (SELECT min(seq) FROM examined) AND seq <= (SELECT max(seq) FROM examined)
+            ORDER BY seq DESC LIMIT $3
+        ),
+        cut AS MATERIALIZED (
+            SELECT seq FROM (SELECT min(seq) AS seq, count(*) AS number FROM acknowledged) read WHERE number = $3
+        ),
+        ended AS MATERIALIZED (
+            SELECT seq, noted_at FROM examined
+            WHERE type IN ({ENDS}) AND seq > coalesce((SELECT seq FROM cut), 0)
+        ),
+        begins AS (
+            SELECT at - {dialect.seconds("$1")} AS at FROM clock
+            UNION ALL
+            SELECT at FROM (SELECT min(noted_at) AS at, count(*) AS number FROM examined) read WHERE number = $2
+            UNION ALL SELECT examined.noted_at FROM cut JOIN examined ON examined.seq = cut.seq
+        ),
+        delays AS (SELECT {delay} AS ms FROM ended JOIN acknowledged a ON a.seq = ended.seq)
+        SELECT 0 AS place, CAST(NULL AS bigint) AS ms, (SELECT count(*) FROM ended) AS number,
+            (SELECT max(at) FROM begins) AS since, at
         FROM clock
         UNION ALL
         SELECT 1, ms, count(*), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz) FROM delays GROUP BY ms
@@ -190,12 +192,13 @@ def revocation_delays(dialect: Dialect) -> str:
 
 
 def connected_sessions(dialect: Dialect) -> str:
-    """Give the sessions that use their caches, the latest first, with the time of the database's clock in each row."""
+    """
+    Give the sessions that use their caches, the latest first, with the time of the database's clock in each row.
+
+    A look-up for each session and recent change: what others have acknowledged is not read.
+    """
     return f"""
         WITH recent AS MATERIALIZED (SELECT seq, noted_at FROM changes ORDER BY seq DESC LIMIT {RECENT_CHANGES}),
-        acknowledged AS MATERIALIZED (
-            SELECT a.seq, a.session_id FROM recent JOIN acknowledgements a ON a.seq = recent.seq
-        ),
         connected AS MATERIALIZED (
             SELECT id, verifier_id, name, outage_seconds, version, connected_at, seen_at FROM verifier_sessions
             WHERE closed_at IS NULL AND seen_at > {dialect.now} - {dialect.seconds(f"{SESSION_SECONDS:.0f}")}
@@ -204,8 +207,8 @@ def connected_sessions(dialect: Dialect) -> str:
         missing AS (
             SELECT s.id, count(*) AS number, min(recent.noted_at) AS since
             FROM connected s JOIN recent ON recent.noted_at >= s.connected_at
-            LEFT JOIN acknowledged a ON a.seq = recent.seq AND a.session_id = s.id
-            WHERE a.seq IS NULL GROUP BY s.id
+            WHERE (SELECT seq FROM acknowledgements WHERE seq = recent.seq AND session_id = s.id) IS NULL
+            GROUP BY s.id
         )
         SELECT clock.at, s.id, s.verifier_id, s.name, s.outage_seconds, s.version, v.name AS verifier, s.connected_at,
             s.seen_at, coalesce(missing.number, 0), missing.since

@@ -2,9 +2,9 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,22 +15,19 @@ from keywright.service.figures.ports import (
     CountedSlice,
     Delays,
     KeyCount,
+    KeyHour,
     Numbers,
-    Top,
     UnfinishedCount,
-    UsedKey,
-    UsedOrganization,
     VerdictCount,
 )
 from keywright.service.verifier_sessions import Session
 from keywright.storage.shared import figures_statements as sql
 from keywright.storage.shared import rows
 from keywright.storage.shared.operator_store import SharedOperatorStore
+from keywright.storage.shared.recent_use import AFTER_ALL
 from keywright.storage.shared.rows import Row
 from keywright.storage.shared.statements import Dialect
 from keywright.storage.shared.store import FIRST_ID
-
-_uses, _refusals = attrgetter("uses"), attrgetter("refusals")
 
 
 class SharedFiguresStore(SharedOperatorStore):
@@ -43,7 +40,6 @@ class SharedFiguresStore(SharedOperatorStore):
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
-        self._top = sql.top(dialect)
         self._delays = sql.revocation_delays(dialect)
         self._connected = sql.connected_sessions(dialect)
         self._count_keys = sql.count_keys(dialect)
@@ -76,40 +72,31 @@ class SharedFiguresStore(SharedOperatorStore):
     def _verdicts(self, found: Sequence[Row]) -> list[VerdictCount]:
         return [VerdictCount(self._decoding.time(start), code, count) for start, code, count in found]
 
-    async def top(self, reader: UUID, *, since: datetime, limit: int) -> Top:
-        """See `FiguresStore.top`."""
-        found = await self._rows(reader, self._top, since, limit)
-        kinds: dict[str, list[Row]] = {}
-        for row in found:
-            kinds.setdefault(row[0], []).append(row[1:])
-        ((*_, hour),) = kinds["since"]
-        return Top(
-            self._decoding.time(hour),
-            sorted((self._used_key(*row) for row in kinds.get("key", ())), key=_uses, reverse=True),
-            sorted((self._used_organization(*row) for row in kinds.get("organization", ())), key=_uses, reverse=True),
-            sorted((self._used_key(*row) for row in kinds.get("refused", ())), key=_refusals, reverse=True),
-        )
+    async def key_hours(self, reader: UUID, *, since: datetime, below: KeyHour | None, limit: int) -> Sequence[KeyHour]:
+        """See `FiguresStore.key_hours`."""
+        id_, time = self._decoding.id, cache(self._decoding.time)
+        return [
+            KeyHour(time(hour), id_(key_id), id_(org_id), uses, refusals)
+            for hour, key_id, org_id, uses, refusals in await self._rows(
+                reader, sql.KEY_HOURS, since, *(below or AFTER_ALL)[:2], limit
+            )
+        ]
 
-    def _used_key(
-        self, key_id: Any, name: str, org_id: Any, owner: str, uses: int, refusals: int, _hour: None
-    ) -> UsedKey:
-        return UsedKey(
-            key_id=self._decoding.id(key_id),
-            name=name,
-            org_id=self._decoding.id(org_id),
-            org_external_id=owner,
-            uses=uses,
-            refusals=refusals,
-        )
+    async def key_names(self, reader: UUID, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """See `FiguresStore.key_names`."""
+        return await self._names(reader, sql.key_names, ids)
 
-    def _used_organization(
-        self, _key_id: None, _name: None, org_id: Any, owner: str, uses: int, refusals: int, _hour: None
-    ) -> UsedOrganization:
-        return UsedOrganization(org_id=self._decoding.id(org_id), org_external_id=owner, uses=uses, refusals=refusals)
+    async def organization_names(self, reader: UUID, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """See `FiguresStore.organization_names`."""
+        return await self._names(reader, sql.organization_names, ids)
 
-    async def revocation_delays(self, reader: UUID, *, hours: int) -> Delays:
+    async def _names(self, reader: UUID, statement: Callable[[int], str], ids: Collection[UUID]) -> Mapping[UUID, str]:
+        found = await self._rows(reader, statement(len(ids)), *ids) if ids else []
+        return {self._decoding.id(id_): name for id_, name in found}
+
+    async def revocation_delays(self, reader: UUID, *, hours: int, changes: int, acknowledgements: int) -> Delays:
         """See `FiguresStore.revocation_delays`."""
-        first, *delays = await self._rows(reader, self._delays, float(hours * 3600))
+        first, *delays = await self._rows(reader, self._delays, float(hours * 3600), changes, acknowledgements)
         _, _, revocations, since, at = first
         return Delays(
             since=self._decoding.time(since),

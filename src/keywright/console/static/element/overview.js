@@ -1,14 +1,48 @@
-// What a key is, and its edit under the version that was read.
+// What a key is, whether it is still tried after its end, and its edit under the version that was read.
 import { html, nothing } from './vendor/lit-core.js';
 import { bodyOf, fields, flawsIn, flawsOf, focusFlaw, valuesOf } from './form.js';
 import { busyText, errorBox } from './overlay.js';
 
-export const open = () => ({ editing: null });
+const DAY = 86400000;
+
+export const open = (el, drawer) => {
+  const part = { editing: null, refused: 0 };
+  if (drawer.key) readRefused(el, drawer, part);
+  return part;
+};
+
+/** The key was read again: it may have ended. */
+export const changed = (el, drawer) => {
+  if (drawer.part) readRefused(el, drawer, drawer.part);
+};
 
 export const view = (el, drawer, part) => (part.editing ? editor(el, drawer, part) : facts(el, drawer, part));
 
-const facts = (el, { key }, part) => {
+// Only what its end refused: the code is named as the status.
+const readRefused = async (el, drawer, part) => {
+  const { status } = drawer.key;
+  part.refused = 0;
+  if (status === 'active' || !el.may('usage')) return;
+  const since = new Date(el.now - 6 * DAY).toISOString();
+  try {
+    const { data } = await el.api.get(`/api-keys/${drawer.id}/usage`, { period: 'day', since, limit: 1 }, { signal: drawer.ended.signal });
+    part.refused = data.counts.reduce((sum, { refused }) => sum + (refused[status] ?? 0), 0);
+  } catch {
+    // The row is missing; the tab of the usage shows the error.
+    return;
+  }
+  el.requestUpdate();
+};
+
+const showUsage = (el, drawer) => {
+  drawer.show('usage');
+  // The link is gone, and the focus with it.
+  el.renderRoot.getElementById('tab-usage').focus();
+};
+
+const facts = (el, drawer, part) => {
   const { w } = el;
+  const { key } = drawer;
   const chips = (list, none) => (list.length ? html`<ul class="chips">${list.map((one) => html`<li>${one}</li>`)}</ul>` : html`<span class="muted">${w.t(none)}</span>`);
   const who = (text, subject) => html`${w.at(text)} <span class="muted">· <span class="mono">${subject}</span></span>`;
   const limits = key.rate_limits.map(({ name, limit, window_seconds: seconds }) => w.t('limitText', { name, limit, time: w.duration(seconds) }));
@@ -20,6 +54,7 @@ const facts = (el, { key }, part) => {
     [w.t('rateLimits'), chips(limits, 'noLimits')],
     [w.t('expires'), key.expires_at ? w.both(Date.parse(key.expires_at)) : html`<span class="muted">${w.t('noExpiry')}</span>`],
     [w.t('lastUsed'), key.last_used_at ? w.time(key.last_used_at, el.now) : html`<span class="muted">${w.t('neverUsed')}</span>`],
+    [w.t('tried'), part.refused && html`${w.t('refusedInWeek', { n: part.refused })} <button class="link" @click=${() => showUsage(el, drawer)}>${w.t('usage')}</button>`],
     [w.t('externalId'), key.external_id],
     [w.t('metadata'), Object.keys(key.metadata).length ? html`<pre class="mono">${JSON.stringify(key.metadata, null, 2)}</pre>` : null],
     [w.t('createdBy'), who(key.created_at, key.created_by)],

@@ -292,6 +292,8 @@ export default {
   refusedWhy: 'Grund',
   lastRefused: 'Zuletzt abgelehnt',
   stillTried: 'Irgendwo noch in Gebrauch: zuletzt abgelehnt {time}, von {source}.',
+  tried: 'Noch versucht',
+  refusedInWeek: { one: '{n} abgelehnte Anfrage in 7 Tagen', other: '{n} abgelehnte Anfragen in 7 Tagen' },
   chartRefused: { one: '{n} Anfrage wurde abgelehnt.', other: '{n} Anfragen wurden abgelehnt.' },
   'refused.revoked': 'Schlüssel widerrufen',
   'refused.disabled': 'Schlüssel gesperrt',

@@ -292,6 +292,8 @@ export default {
   refusedWhy: 'Reason',
   lastRefused: 'Last refused',
   stillTried: 'Still in use somewhere: last refused {time}, from {source}.',
+  tried: 'Still tried',
+  refusedInWeek: { one: '{n} refused request in 7 days', other: '{n} refused requests in 7 days' },
   chartRefused: { one: '{n} request was refused.', other: '{n} requests were refused.' },
   'refused.revoked': 'Key revoked',
   'refused.disabled': 'Key disabled',
