@@ -11,6 +11,7 @@ from keywright.keys.verdict import Code
 from keywright.service.checking.ports import UsageBatch
 from keywright.service.faults import StorageUnavailable
 from keywright.service.figures.ports import (
+    FEW_KEYS,
     MOST_SESSIONS,
     Connected,
     ConnectedSession,
@@ -106,10 +107,10 @@ class FakeFiguresStore:
     async def key_count(self, reader: UUID) -> KeyCount | None:
         return self.count
 
-    async def key_count_is_due(self) -> bool:
+    async def key_count_is_due(self, *, few: int = FEW_KEYS) -> bool:
         return self.is_due
 
-    async def claim_key_count(self, worker: UUID) -> UnfinishedCount | None:
+    async def claim_key_count(self, worker: UUID, *, few: int = FEW_KEYS) -> UnfinishedCount | None:
         return self.claimed
 
     async def count_keys(self, count: UnfinishedCount, *, limit: int) -> CountedSlice:

@@ -402,7 +402,18 @@ async def test_one_process_counts(store: RunningStore, database: Database) -> No
     assert (found.counted_at, found.numbers) == (begun.begun_at, {"state.active": 2})
     every = timedelta(seconds=figures_statements.COUNT_EVERY_SECONDS)
     database.query(f"UPDATE key_counts SET counted_at = {literal(database, datetime.now(UTC) - every)}")
-    assert await store.key_count_is_due()
+    assert await store.key_count_is_due(few=1)
+
+
+async def test_few_keys_are_counted_every_minute(store: RunningStore, database: Database) -> None:
+    """A minute after a count another one is due, where there are few keys, and not where there are more."""
+    for _ in range(2):
+        await store.create(new_key(an_organization()))
+    database.query(f"UPDATE key_counts SET counted_at = {literal(database, datetime.now(UTC) - MINUTE)}")
+    assert not await store.key_count_is_due(few=1)
+    assert await store.claim_key_count(new_id(), few=1) is None
+    assert await store.key_count_is_due(few=2)
+    assert await store.claim_key_count(new_id(), few=2) is not None
 
 
 async def test_claims_at_once(store: RunningStore) -> None:

@@ -102,7 +102,7 @@ class ExpiringKeysResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFiguresResponse:
-    """The keys of all organizations by status, age and expiry, counted once an hour."""
+    """The keys of all organizations by status, age and expiry, counted once an hour, few keys every minute."""
 
     counted_at: AwareTime | None
     """When they were counted; null before the first time, with numbers of 0"""

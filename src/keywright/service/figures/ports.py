@@ -24,6 +24,9 @@ RECENT_CHANGES = 20
 
 MOST_SESSIONS = 1000
 
+FEW_KEYS = 20_000
+"""Up to this number keys are counted every minute: reading past so many costs milliseconds."""
+
 
 class VerdictCount(NamedTuple):
     """The verdicts with one code in a minute or an hour, which begins at `start`."""
@@ -192,11 +195,15 @@ class FiguresStore(VerdictStore, Protocol):
         """Give the last finished count of keys; None before the first."""
         ...
 
-    async def key_count_is_due(self) -> bool:
-        """Tell whether the last count began an hour ago, or one is under way that no process goes on with."""
+    async def key_count_is_due(self, *, few: int = FEW_KEYS) -> bool:
+        """
+        Tell whether the last count began an hour ago, or one is under way that no process goes on with.
+
+        While there are at most *few* keys, deleted ones among them, a minute is enough.
+        """
         ...
 
-    async def claim_key_count(self, worker: UUID) -> UnfinishedCount | None:
+    async def claim_key_count(self, worker: UUID, *, few: int = FEW_KEYS) -> UnfinishedCount | None:
         """
         Begin a count that is due, or go on with one, for a minute; None while another process does, or none is due.
 

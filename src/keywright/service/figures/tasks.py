@@ -1,8 +1,9 @@
 """
 The background tasks for the figures.
 
-Every process writes its own verdicts. Minutes that are over are moved to their hours by any process, and the keys of
-all organizations are counted once an hour by one process, in slices along their ids; another one goes on after a crash.
+Every process writes its own verdicts. Minutes that are over are moved to their hours by any process. The keys of all
+organizations are counted by one process, once an hour, few keys every minute, in slices along their ids; another one
+goes on after a crash.
 """
 
 import asyncio

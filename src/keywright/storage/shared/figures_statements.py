@@ -9,6 +9,7 @@ from keywright.storage.shared.statements import ENDS, Dialect
 
 CLAIM_SECONDS: Final = 60
 COUNT_EVERY_SECONDS: Final = 3600
+COUNT_FEW_EVERY_SECONDS: Final = 60
 
 _AGES: Final = {"day": 1, "week": 7, "month": 30, "quarter": 91, "year": 365}
 
@@ -39,26 +40,29 @@ def keep_slice(dialect: Dialect) -> str:
     """  # noqa: S608
 
 
-def _free(dialect: Dialect) -> str:
-    hour = dialect.seconds(str(COUNT_EVERY_SECONDS))
+def _free(dialect: Dialect, few: str) -> str:
+    hour, minute = (dialect.seconds(str(each)) for each in (COUNT_EVERY_SECONDS, COUNT_FEW_EVERY_SECONDS))
     return f"""
         (worker IS NULL OR claimed_until <= {dialect.now})
-        AND (begun_at IS NOT NULL OR counted_at IS NULL OR counted_at <= {dialect.now} - {hour})
-    """
+        AND (begun_at IS NOT NULL OR counted_at IS NULL OR counted_at <= {dialect.now} - {hour} OR (
+            counted_at <= {dialect.now} - {minute}
+            AND NOT EXISTS (SELECT 1 FROM api_keys ORDER BY id LIMIT 1 OFFSET {few})
+        ))
+    """  # noqa: S608
 
 
 def key_count_is_due(dialect: Dialect) -> str:
-    """Give a row where a count of keys may be claimed."""
-    return f"SELECT id FROM key_counts WHERE {_free(dialect)}"  # noqa: S608
+    """Give a row where a count of keys may be claimed. Values: how many keys are few."""
+    return f"SELECT id FROM key_counts WHERE {_free(dialect, '$1')}"  # noqa: S608
 
 
 def claim_key_count(dialect: Dialect) -> str:
-    """Begin a count, or go on with one. Values: worker, the position of a count that begins."""
+    """Begin a count, or go on with one. Values: worker, the position of a count that begins, how many keys are few."""
     return f"""
         UPDATE key_counts SET worker = $1, claimed_until = {dialect.now} + {dialect.seconds(str(CLAIM_SECONDS))},
             begun_at = coalesce(begun_at, {dialect.now}), position = coalesce(position, $2),
             numbers_so_far = coalesce(numbers_so_far, '{{}}')
-        WHERE {_free(dialect)}
+        WHERE {_free(dialect, "$3")}
         RETURNING begun_at, position, numbers_so_far
     """  # noqa: S608
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from keywright.service.checking.ports import UsageBatch
 from keywright.service.figures.ports import (
+    FEW_KEYS,
     Connected,
     ConnectedSession,
     CountedSlice,
@@ -146,13 +147,13 @@ class SharedFiguresStore(SharedOperatorStore):
         found = await self._rows(reader, sql.KEY_COUNT)
         return KeyCount(self._decoding.time(found[0][0]), json.loads(found[0][1])) if found else None
 
-    async def key_count_is_due(self) -> bool:
+    async def key_count_is_due(self, *, few: int = FEW_KEYS) -> bool:
         """See `FiguresStore.key_count_is_due`."""
-        return bool(await self._rows(None, self._count_is_due))
+        return bool(await self._rows(None, self._count_is_due, few))
 
-    async def claim_key_count(self, worker: UUID) -> UnfinishedCount | None:
+    async def claim_key_count(self, worker: UUID, *, few: int = FEW_KEYS) -> UnfinishedCount | None:
         """See `FiguresStore.claim_key_count`."""
-        found = await self._execute(None, self._claim_count, worker, FIRST_ID)
+        found = await self._execute(None, self._claim_count, worker, FIRST_ID, few)
         for begun_at, position, numbers in found:
             return UnfinishedCount(self._decoding.time(begun_at), self._decoding.id(position), json.loads(numbers))
         return None

@@ -178,6 +178,6 @@ export default {
   'age.never': 'Nie',
   expiries: 'Bevorstehende Abläufe',
   expiriesSentence: { one: '{n} Schlüssel läuft in den nächsten 30 Tagen ab.', other: '{n} Schlüssel laufen in den nächsten 30 Tagen ab.' },
-  countedAt: 'Gezählt {time}; der Dienst zählt einmal in der Stunde.',
-  notCounted: 'Der Dienst hat noch nicht gezählt; er tut das einmal in der Stunde.',
+  countedAt: 'Gezählt {time}.',
+  notCounted: 'Der Dienst hat noch nicht gezählt.',
 };

@@ -178,6 +178,6 @@ export default {
   'age.never': 'Never',
   expiries: 'Expiries ahead',
   expiriesSentence: { one: '{n} key expires in the next 30 days.', other: '{n} keys expire in the next 30 days.' },
-  countedAt: 'Counted {time}; the service counts once an hour.',
-  notCounted: 'The service has not counted yet; it does so once an hour.',
+  countedAt: 'Counted {time}.',
+  notCounted: 'The service has not counted yet.',
 };
