@@ -31,6 +31,7 @@ from keywright.keys.verdict import Code
 from keywright.rate_limiting.engine import RunningLimiter, open_limiter
 from keywright.service.checking.failure_limit import FailureLimit
 from keywright.service.checking.verification import Checker, Verification
+from keywright.service.turns import Turns
 from keywright.system import boot_seconds
 
 _OTHER_FILES = 128
@@ -42,6 +43,7 @@ class AgentParts:
     """The parts of an agent that start and end."""
 
     followed: Followed
+    keys: RemoteKeys
     session: AgentSession
     limiter: RunningLimiter
     measures: Measures
@@ -58,7 +60,7 @@ def create_app(settings: AgentSettings) -> ServiceApp:
     calls = ServiceCalls(service, USUAL_TIMING, None)
     cache, usage = _key_cache(settings), UsageBook(most_records=2 * MOST_SOURCES)
     followed = Followed(cache, usage, monotonic=boot_seconds, wall=time.time)
-    keys, limiter = RemoteKeys(calls), _limiter(settings)
+    keys, limiter = RemoteKeys(calls, USUAL_TIMING.answer), _limiter(settings)
     session = AgentSession(
         followed,
         calls,
@@ -73,7 +75,7 @@ def create_app(settings: AgentSettings) -> ServiceApp:
     measures = Measures(
         followed_since=lambda: followed.since, keys_age=None, connections=connections, monotonic=boot_seconds
     )
-    return _application(settings, checker, connections, AgentParts(followed, session, limiter, measures))
+    return _application(settings, checker, connections, AgentParts(followed, keys, session, limiter, measures))
 
 
 def _key_cache(settings: AgentSettings) -> KeyCache:
@@ -109,6 +111,8 @@ def _checker(
         now=followed.now,
         monotonic=boot_seconds,
         outage_seconds=settings.outage_seconds,
+        # Each is a request: without a bound they would take the connections of the feed and of reports.
+        turns=Turns(boot_seconds, most=8, alone=8, together=8, longest=1024, longest_of_share=1024),
         on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
     )
     return Checker(
@@ -158,6 +162,7 @@ def _lifespan(parts: AgentParts) -> Lifespan[Any]:
             yield
         finally:
             await parts.measures.close()
+            await parts.keys.close()
             await parts.session.close()
             await parts.limiter.close()
 

@@ -4,7 +4,6 @@ import logging
 import socket
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -64,7 +63,9 @@ def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack)
     def ready() -> None:
         starting.close()
         took = round(time.monotonic() - began, 3)
-        log.info("ready", url=url, metrics=metrics_url, service=settings.url, seconds=took, version=__version__)
+        access = "open" if settings.token is None else "token"
+        fields = {"url": url, "access": access, "metrics": metrics_url, "service": settings.url}
+        log.info("ready", **fields, seconds=took, version=__version__)
 
     came_up = process.run_app(app, settings, listener, on_ready=ready)
     log.info("stopped")
@@ -84,10 +85,7 @@ def _begin_to_log(settings: "AgentSettings") -> "Log":
 def _listen(address: str, resources: ExitStack) -> socket.socket:
     if not address.startswith(_UNIX):
         return resources.enter_context(listening.listen(*listening.split(address)))
-    path = address.removeprefix(_UNIX)
-    listener = resources.enter_context(listening.listen_unix(path))
-    resources.callback(Path(path).unlink, missing_ok=True)
-    return listener
+    return resources.enter_context(listening.unix_socket(address.removeprefix(_UNIX)))
 
 
 def _shown(address: str) -> str | None:
