@@ -248,7 +248,7 @@ def _usage_record(
         return None
     # A verifier whose clock is ahead must not move the last use into the future.
     return HourlyUsage(
-        key_id=UUID(bytes=facts.id),
+        key_id=facts.id,
         digest=digest,
         hour=min(reported.hour, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0),
         network=reported.network,
