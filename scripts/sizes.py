@@ -92,7 +92,7 @@ async def use(store: RunningStore, keys: Sequence[NewApiKey]) -> None:
     for start in range(0, len(keys), TOGETHER):
         uses = [
             HourlyUsage(
-                key_id=new.api_key.id,
+                key_id=new.api_key.id.bytes,
                 digest=new.secret_digest,
                 hour=hour,
                 network="192.0.2.0/24",

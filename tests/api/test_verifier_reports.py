@@ -16,7 +16,7 @@ MINUTE = timedelta(minutes=1)
 
 def usage(at: datetime, count: int, code: Code = Code.VALID) -> HourlyUsage:
     return HourlyUsage(
-        key_id=UUID(int=1),
+        key_id=UUID(int=1).bytes,
         digest=b"d" * 32,
         hour=at.replace(minute=0, second=0),
         network=None,

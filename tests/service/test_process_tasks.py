@@ -219,7 +219,7 @@ async def test_usage_is_written_in_small_batches() -> None:
         turns += 1
     await process.close()
     assert [len(counts) for _, counts in store.asked] == [MOST_AT_ONCE, MOST_AT_ONCE, 50]
-    keys = [record.key_id.int for record in store.hourly_usage]
+    keys = [record.key_id for record in store.hourly_usage]
     assert keys == sorted(keys)
     assert turns > 3
 

@@ -63,7 +63,7 @@ async def test_what_is_written() -> None:
     await UsageBatches(store, REPORTER).write([uses(5)])
     assert store.hourly_usage == [
         HourlyUsage(
-            key_id=UUID(int=1),
+            key_id=UUID(int=1).bytes,
             digest=b"d" * 32,
             hour=datetime(1970, 1, 1, 7, tzinfo=UTC),
             network="192.0.2.0/24",

@@ -351,7 +351,7 @@ class Connection:
 def _stored(seen: UsageRecord) -> HourlyUsage:
     source = seen.source
     return HourlyUsage(
-        key_id=UUID(int=0),
+        key_id=bytes(16),
         digest=source.digest,
         hour=_EPOCH + timedelta(seconds=source.hour * HOUR_SECONDS),
         network=source.network,

@@ -823,10 +823,10 @@ class CheckingContract(FollowingContract):
         made = await _created(store)
         minute = timedelta(minutes=1)
         first = an_hourly_usage(made, count=3)
-        again = replace(first, count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
-        elsewhere = replace(first, count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
+        again = first._replace(count=4, first_seen=first.first_seen - minute, last_seen=first.last_seen + minute)
+        elsewhere = first._replace(count=5, network=None, agent=None, hour=HOUR + timedelta(hours=1))
         await store.add_usage([first, again, elsewhere, elsewhere], a_batch())
-        await other.add_usage([replace(first, count=100)], a_batch())
+        await other.add_usage([first._replace(count=100)], a_batch())
         usage = await store.usage(made.api_key.org_id, made.api_key.id, since=HOUR)
         assert usage == Usage(
             last_used_at=again.last_seen,
@@ -996,7 +996,7 @@ class CheckingContract(FollowingContract):
                 an_hourly_usage(absent),
                 an_hourly_usage(deleted),
                 an_hourly_usage(made, digest=deleted.secret_digest),
-                an_hourly_usage(made, key_id=new_id()),
+                an_hourly_usage(made, key_id=new_id().bytes),
                 an_hourly_usage(made),
             ],
             a_batch(),

@@ -59,7 +59,7 @@ def an_hourly_usage(made: NewApiKey, **changes: Any) -> HourlyUsage:
     """Give one use of a key a minute after noon."""
     at = HOUR + timedelta(minutes=1)
     fields: dict[str, Any] = {
-        "key_id": made.api_key.id,
+        "key_id": made.api_key.id.bytes,
         "digest": made.secret_digest,
         "hour": HOUR,
         "network": "192.0.2.0/24",

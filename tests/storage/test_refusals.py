@@ -157,7 +157,7 @@ async def test_the_latest_refusals_are_kept(store: RunningStore, database: Datab
 async def test_refusals_of_unknown_keys_are_passed_over(store: RunningStore, database: Database) -> None:
     """Refusals of a key that is unknown or has another secret are passed over; another organization sees none."""
     made, absent = await created(store), new_key(an_organization())
-    await store.add_usage([a_refusal(absent), a_refusal(made, key_id=new_id()), a_refusal(made)], a_batch())
+    await store.add_usage([a_refusal(absent), a_refusal(made, key_id=new_id().bytes), a_refusal(made)], a_batch())
     assert {row["key_id"] for row in database.table("key_refusals")} == {made.api_key.id}
     assert {row["secret_id"] for row in database.table("secret_refusals")} == {made.api_key.id}
     assert await store.daily_counts(absent.api_key.org_id, [made.api_key.id], since=HOUR) == {}

@@ -349,11 +349,9 @@ async def test_old_usage_goes(store: RunningStore, database: Database) -> None:
     await store.create(made)
     times = [OLD, OLD + HOUR, NOON]
     for at in times:
-        use = replace(
-            an_hourly_usage(made), hour=at.replace(minute=0, second=0, microsecond=0), first_seen=at, last_seen=at
-        )
-        use = replace(use, agent=at.isoformat())
-        await store.add_usage([use, replace(use, code=Code.DISABLED)], a_batch())
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        use = an_hourly_usage(made, hour=hour, first_seen=at, last_seen=at, agent=at.isoformat())
+        await store.add_usage([use, use._replace(code=Code.DISABLED)], a_batch())
     for kind, table in (
         (Removable.USAGE, "key_hours"),
         (Removable.SOURCES, "secret_sources"),

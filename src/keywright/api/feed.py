@@ -247,7 +247,7 @@ def _usage_record(
     if facts is None:
         return None
     return HourlyUsage(
-        key_id=UUID(bytes=facts.id),
+        key_id=facts.id,
         digest=digest,
         hour=believed(reported.hour, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0),
         network=reported.network,

@@ -66,19 +66,10 @@ class _HourlyUsages:
 
 
 def _stored(record: UsageRecord) -> HourlyUsage:
-    source, first = record.source, _time(record.first)
-    return HourlyUsage(
-        key_id=UUID(bytes=source.key_id),
-        digest=source.digest,
-        hour=_hour(source.hour),
-        network=source.network,
-        agent=source.agent,
-        verifier=source.verifier,
-        first_seen=first,
-        last_seen=first if record.last == record.first else _time(record.last),
-        count=record.uses,
-        code=source.code,
-    )
+    (digest, hour, network, agent, key_id, verifier, code), uses, first, last = record
+    begin = _time(first)
+    end = begin if last == first else _time(last)
+    return HourlyUsage(key_id, digest, _hour(hour), network, agent, verifier, begin, end, uses, code)
 
 
 def _time(seconds: float) -> datetime:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -169,24 +170,25 @@ def _acknowledgement(decoding: Decoding, row: ReceiptRow) -> Confirmation:
 
 def hourly_usage_rows(uses: Iterable[HourlyUsage], encoding: Encoding) -> list[HourlyUsageRow]:
     """Give the rows of uses; raise `ValueError` for a text that cannot be stored."""
-    rows = [
-        HourlyUsageRow(
-            key_id=encoding.id(use.key_id),
-            digest=encoding.bytes(use.digest),
-            hour=encoding.time(use.hour),
-            network=use.network or "",
-            agent=use.agent or "",
-            verifier=use.verifier,
-            first_seen=encoding.time(use.first_seen),
-            last_seen=encoding.time(use.last_seen),
-            count=encoding.number(use.count),
-            code=use.code.value,
-        )
-        for use in uses
-    ]
-    for row in rows:
-        refuse_unstorable((row.network, row.agent, row.verifier))
+    rows = [_hourly_usage_row(use, encoding) for use in uses]
+    refuse_unstorable(chain.from_iterable(row[3:6] for row in rows))
     return rows
+
+
+def _hourly_usage_row(use: HourlyUsage, encoding: Encoding) -> HourlyUsageRow:
+    key_id, digest, hour, network, agent, verifier, first_seen, last_seen, count, code = use
+    return HourlyUsageRow(
+        encoding.id_bytes(key_id),
+        encoding.bytes(digest),
+        encoding.time(hour),
+        network or "",
+        agent or "",
+        verifier,
+        encoding.moment(first_seen),
+        encoding.moment(last_seen),
+        encoding.number(count),
+        code.value,
+    )
 
 
 def usage(decoding: Decoding, keys: KeyReader, rows: Sequence[UsageRow], limit: int) -> Usage | None:

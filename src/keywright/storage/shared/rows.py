@@ -35,27 +35,30 @@ def _same(value: Any) -> Any:
 
 
 # A time is that of several rows: a key, its secret and its event are made at once.
-@lru_cache(maxsize=_MOST_TIMES)
+_remembered = lru_cache(maxsize=_MOST_TIMES)
+
+
 def _microseconds(value: datetime) -> int:
     return (value - EPOCH) // _MICROSECOND
 
 
-@lru_cache(maxsize=_MOST_TIMES)
-def _time_as_text(value: datetime) -> str:
-    return value.isoformat()
-
-
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Writes values that are not texts as an engine takes them; unchanged where no function is given."""
+    """
+    Writes values that are not texts as an engine takes them; unchanged where no function is given.
+
+    `id_bytes` takes an id as its 16 bytes. `moment` is for a time that no other row has: `time` remembers times.
+    """
 
     id: Callable[[UUID], Any] = _same
+    id_bytes: Callable[[bytes], Any] = _same
     time: Callable[[datetime], Any] = _same
+    moment: Callable[[datetime], Any] = _same
     bytes: Callable[[bytes], Any] = _same
     number: Callable[[int], Any] = _same
 
 
-SQLITE: Final = Encoding(id=attrgetter("bytes"), time=_microseconds)
+SQLITE: Final = Encoding(id=attrgetter("bytes"), time=_remembered(_microseconds), moment=_microseconds)
 """An id is its 16 bytes, a time the microseconds since 1970 in UTC."""
 
 POSTGRES: Final = Encoding()
@@ -64,7 +67,9 @@ POSTGRES: Final = Encoding()
 POSTGRES_TEXTS: Final = Encoding(
     # A third of the time that the dashes take; the server does without them.
     id=attrgetter("hex"),
-    time=_time_as_text,
+    id_bytes=bytes.hex,
+    time=_remembered(datetime.isoformat),
+    moment=datetime.isoformat,
     bytes=lambda value: rf"\x{value.hex()}",
     number=str,
 )

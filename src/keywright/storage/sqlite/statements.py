@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from keywright.storage.shared import audit_rows, readers, rows, statements
-from keywright.storage.shared.checking_rows import DIGEST_BYTES, MOST_SOURCES, REFUSED_SOURCE, SOURCE
+from keywright.storage.shared.checking_rows import DIGEST_BYTES
 from keywright.storage.shared.readers import API_KEY_COLUMNS, FACTS_COLUMNS, IS_KNOWN, LAST_REPLACED
 from keywright.storage.shared.statements import VERIFIER_COLUMNS, Dialect, change_columns
 from keywright.storage.sqlite.file import NOW
@@ -249,56 +249,6 @@ BEGIN_BATCH: Final = """
     WHERE old.batch < excluded.batch
 """
 """Values: a reporter, a number. Changes a row unless the batch was written before."""
-
-NAMED_BY_DIGEST: Final = """
-    SELECT s.id FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
-    WHERE s.secret_digest = ? AND k.id = ? AND k.deleted_at IS NULL
-"""
-"""Values: a digest, a key."""
-
-USED: Final = """
-    UPDATE api_key_secrets
-    SET first_used_at = min(coalesce(first_used_at, ?1), ?1), last_used_at = max(coalesce(last_used_at, ?2), ?2)
-    WHERE id = ?3 AND (coalesce(first_used_at, ?1 + 1) > ?1 OR coalesce(last_used_at, ?2 - 1) < ?2)
-"""
-"""Values: from when, until when, which secret."""
-
-ADD_TO_HOUR: Final = """
-    INSERT INTO key_hours (key_id, hour, count) VALUES (?, ?, ?)
-    ON CONFLICT (key_id, hour) DO UPDATE SET count = count + excluded.count
-"""
-
-ADD_REFUSALS_TO_HOUR: Final = """
-    INSERT INTO key_refusals (key_id, hour, code, count) VALUES (?, ?, ?, ?)
-    ON CONFLICT (key_id, hour, code) DO UPDATE SET count = count + excluded.count
-"""
-
-
-def _add_to_source(table: str, source: str) -> str:
-    return f"""
-        INSERT INTO {table} AS old (secret_id, {source}, first_seen, last_seen, count)
-        VALUES (?, {", ".join("?" for _ in source.split(","))}, ?, ?, ?)
-        ON CONFLICT (secret_id, {source}) DO UPDATE SET
-            first_seen = min(old.first_seen, excluded.first_seen), last_seen = max(old.last_seen, excluded.last_seen),
-            count = old.count + excluded.count
-    """  # noqa: S608
-
-
-def _keep_latest(table: str, source: str) -> str:
-    return f"""
-        DELETE FROM {table} WHERE rowid IN (
-            SELECT rowid FROM {table} WHERE secret_id = ?
-            ORDER BY last_seen DESC, {source} LIMIT -1 OFFSET {MOST_SOURCES}
-        )
-    """  # noqa: S608
-
-
-ADD_TO_SOURCE: Final = _add_to_source("secret_sources", SOURCE)
-ADD_TO_REFUSED_SOURCE: Final = _add_to_source("secret_refusals", REFUSED_SOURCE)
-KEEP_LATEST_SOURCES: Final = _keep_latest("secret_sources", SOURCE)
-"""Values: a secret."""
-KEEP_LATEST_REFUSED_SOURCES: Final = _keep_latest("secret_refusals", REFUSED_SOURCE)
-"""Values: a secret."""
 
 
 def daily_counts(keys: int) -> str:

@@ -13,14 +13,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 from keywright.keys.record import ApiKey, RevocationReason
-from keywright.keys.verdict import Code, KeyFacts
+from keywright.keys.verdict import KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.fair_queue import Share
 from keywright.service.faults import StorageUnavailable
@@ -33,13 +31,14 @@ from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
 from keywright.storage.shared import checking_rows, rows
-from keywright.storage.shared.checking_rows import HourlyUsageRow, VerifierRow
+from keywright.storage.shared.checking_rows import VerifierRow
 from keywright.storage.shared.figures_store import SharedFiguresStore
 from keywright.storage.shared.group_commit import PATIENCE, GroupCommit, OnBatch
 from keywright.storage.shared.rows import SQLITE, AnswerRow, Row
 from keywright.storage.sqlite import figures, retention
 from keywright.storage.sqlite import file as sqlite_file
 from keywright.storage.sqlite import statements as sql
+from keywright.storage.sqlite import usage as usage_batches
 from keywright.storage.sqlite.change_feed import SqliteChangeFeed
 from keywright.storage.sqlite.operator import Step
 from keywright.storage.sqlite.writer import Change, Creation, Replacement, Writer, Writing
@@ -194,7 +193,7 @@ class SqliteStore(SharedFiguresStore):
         # In a thread because of the requests, and before the transaction, which keeps others from writing.
         uses = await asyncio.to_thread(checking_rows.hourly_usage_rows, usage, SQLITE)
         if uses:
-            await self._write(lambda connection: _add_usage(connection, uses, rows.for_sqlite(batch)))
+            await self._write(lambda connection: usage_batches.add(connection, uses, rows.for_sqlite(batch)))
 
     async def _add_verdicts(self, counts: Sequence[VerdictCount], batch: UsageBatch) -> None:
         added = [(SQLITE.time(each.start), each.code, each.number) for each in counts]
@@ -340,44 +339,6 @@ def _revoke_verifier(connection: sqlite3.Connection, name: str, at: int) -> Row 
         return verifier
     revoked: Row = connection.execute(sql.REVOKE_VERIFIER, (at, verifier.id)).fetchone()
     return revoked
-
-
-def _add_usage(connection: sqlite3.Connection, uses: Sequence[HourlyUsageRow], batch: Row) -> None:
-    if not connection.execute(sql.BEGIN_BATCH, batch).rowcount:
-        return
-    # In the order of keys, whose rows are beside each other.
-    for (key_id, digest), of_secret in groupby(sorted(uses), key=itemgetter(0, 1)):
-        named = connection.execute(sql.NAMED_BY_DIGEST, (digest, key_id)).fetchone()
-        if named is not None:
-            _add_usage_of(connection, key_id, named[0], list(of_secret))
-
-
-def _add_usage_of(connection: sqlite3.Connection, key_id: Any, secret_id: Any, rows: Sequence[HourlyUsageRow]) -> None:
-    uses = [row for row in rows if row.code == Code.VALID]
-    refusals = [row for row in rows if row.code != Code.VALID]
-    if uses:
-        _add_uses_of(connection, key_id, secret_id, uses)
-    if refusals:
-        _add_refusals_of(connection, key_id, secret_id, refusals)
-
-
-def _add_uses_of(connection: sqlite3.Connection, key_id: Any, secret_id: Any, uses: Sequence[HourlyUsageRow]) -> None:
-    times = (min(use.first_seen for use in uses), max(use.last_seen for use in uses))
-    connection.execute(sql.USED, (*times, secret_id))
-    for hour, of_hour in groupby(uses, key=itemgetter(2)):
-        connection.execute(sql.ADD_TO_HOUR, (key_id, hour, sum(use.count for use in of_hour)))
-    # All columns from `network` to `count`.
-    connection.executemany(sql.ADD_TO_SOURCE, [(secret_id, *use[3:9]) for use in uses])
-    connection.execute(sql.KEEP_LATEST_SOURCES, (secret_id,))
-
-
-def _add_refusals_of(
-    connection: sqlite3.Connection, key_id: Any, secret_id: Any, refusals: Sequence[HourlyUsageRow]
-) -> None:
-    hours = [(key_id, row.hour, row.code, row.count) for row in refusals]
-    connection.executemany(sql.ADD_REFUSALS_TO_HOUR, hours)
-    connection.executemany(sql.ADD_TO_REFUSED_SOURCE, [(secret_id, row.code, *row[3:9]) for row in refusals])
-    connection.execute(sql.KEEP_LATEST_REFUSED_SOURCES, (secret_id,))
 
 
 def _days(connection: sqlite3.Connection, org_id: bytes, ids: list[bytes], since: int) -> Iterator[Row]:
