@@ -2,17 +2,16 @@
 
 from datetime import UTC, datetime
 from math import inf
-from typing import Any
 from uuid import UUID
 
 import pytest
 
-from keywright.api.verify.bodies import write
+from keywright.api.verify.bodies import KeyCheck, write
 from keywright.contract import VerifyResponse, read
 from keywright.keys.addresses import read_networks
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import Code, Explanation, KeyFacts
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts
 from keywright.service.checking.verdicts import KeyVerdict
 
 LIMIT = RateLimit("minute", 100, 60)
@@ -30,8 +29,9 @@ FACTS = KeyFacts(
 )
 
 
-def read_back(verdict: KeyVerdict, **more: Any) -> VerifyResponse:
-    return read(VerifyResponse, write(verdict, **more))
+def read_back(verdict: KeyVerdict, *, explain: bool = False, facts: bool = False) -> VerifyResponse:
+    check = KeyCheck("", NO_REQUIREMENTS, cost=1, explain=explain, metadata=False)
+    return read(VerifyResponse, write(check, verdict, facts=facts))
 
 
 def test_a_good_key() -> None:
@@ -56,7 +56,7 @@ def test_with_everything() -> None:
     decision = RateLimitDecision(False, (LimitState(LIMIT, 0, 59.5),), 2.5)
     answer = read_back(
         KeyVerdict(Code.RATE_LIMITED, FACTS, None, stale=True, rate_limits=decision),
-        explanation=Explanation("The rate limit minute.", "The same request later."),
+        explain=True,
         facts=True,
     )
     assert (answer.stale, answer.retry_after_seconds) == (True, 3)
@@ -67,7 +67,7 @@ def test_with_everything() -> None:
         60,
     )
     assert answer.explanation is not None
-    assert answer.explanation.would_pass == "The same request later."
+    assert answer.explanation.would_pass == "The same again a little later."
     assert answer.facts is not None
     assert (answer.facts.expires_at, answer.facts.retires_at) == (FACTS.expires_at, None)
     assert answer.facts.rate_limits == (LIMIT,)

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from keywright.client.verifier import _clocks as clocks
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.usage_records import UsageRecord
@@ -40,10 +41,10 @@ class Followed:
         return self._cache.fresh_until - BOUND_SECONDS if self._cache.ever_synced else None
 
     def set_time(self, time: float, slack: float, received: float) -> float:
-        """Set the clock by the service's, only as far as it is proven wrong; see `FollowingCache`."""
-        self._epoch = min(max(received + self._epoch, time), time + slack) - received
+        """Set the clock by the service's; see `FollowingCache`."""
+        self._epoch = clocks.corrected(received + self._epoch, time, slack) - received
         shown = self._wall()
-        return shown - min(max(shown, time), time + slack)
+        return shown - clocks.corrected(shown, time, slack)
 
     def take_usage(self, most: int) -> list[UsageRecord]:
         """Remove and give at most *most* usage records, to be reported."""

@@ -3,8 +3,6 @@ The use case of checking: from a presented text to a verdict, mostly from memory
 
 One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
 usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
-A use, and a refusal of a key whose secret was right, is added up unless the request costs nothing; a key that is hidden
-from the caller has neither.
 `Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
 """
 
