@@ -217,6 +217,14 @@ def agent_that_ends(env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         ({"KEYWRIGHT_URL": "https://keys.example"}, "KEYWRIGHT_VERIFIER is required"),
         ({"KEYWRIGHT_URL": "https://keys.example", "KEYWRIGHT_VERIFIER": "secret"}, "keywright verifiers create"),
         ({"KEYWRIGHT_URL": "x", "KEYWRIGHT_VERIFIER": "x", "KEYWRIGHT_AGENT_LISTEN": "8080"}, "KEYWRIGHT_AGENT_LISTEN"),
+        (
+            {
+                "KEYWRIGHT_URL": "x",
+                "KEYWRIGHT_VERIFIER": "x",
+                "KEYWRIGHT_AGENT_CREDENTIAL": "a secret of several words",
+            },
+            "KEYWRIGHT_AGENT_CREDENTIAL",
+        ),
     ],
 )
 def test_settings(env: dict[str, str], sentence: str) -> None:

@@ -1,6 +1,6 @@
 """The refusals of a key in its usage: who still presents it, by code, hour and source."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -46,6 +46,21 @@ def refused(usage: dict[str, Any]) -> dict[str, int]:
         for code, count in period["refused"].items():
             total[code] = total.get(code, 0) + count
     return total
+
+
+@on_any_store
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+14:00", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("code", ["valid", "revoked"])
+def test_times_that_nobody_can_have_seen(caller: Caller, verifier: Verifier, when: str, code: str) -> None:
+    """A report on another century counts in an hour of the last week: it writes no rows that nobody would remove."""
+    key = caller.create()
+    times = {"hour": when, "first_seen": when, "last_seen": when}
+    assert report(verifier, key["private_key"], code=code, **times) == 204
+    read = caller.http.get(f"{KEYS}/{key['id']}/usage", params={"limit": 1}).json()
+    assert len(read["sources"] if code == "valid" else read["refusals"]) == 1
+    moments = [each[end] for each in (*read["sources"], *read["refusals"]) for end in ("first_seen", "last_seen")]
+    now = datetime.now(UTC)
+    assert all(now - timedelta(days=7, minutes=5) <= datetime.fromisoformat(each) <= now for each in moments)
 
 
 def test_who_still_tries_a_revoked_key(caller: Caller, verifier: Verifier, service_caller: Verifier) -> None:

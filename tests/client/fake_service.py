@@ -36,6 +36,7 @@ VERIFY = "/api/v2/api-keys/verify"
 FEED = "/api/v2/verifier/feed"
 ACK = "/api/v2/verifier/ack"
 USAGE = "/api/v2/verifier/usage"
+FACTS = "/api/v2/verifier/facts"
 PATIENCE_SECONDS = 20
 
 
@@ -71,6 +72,7 @@ class FakeKey:
     rate_limits: tuple[RateLimit, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     long_metadata: dict[str, Any] | None = None
+    more_facts: dict[str, Any] = field(default_factory=dict)
 
     def answer(self, now: float) -> dict[str, Any]:
         """Give the answer to a verification that asks for nothing."""
@@ -82,6 +84,7 @@ class FakeKey:
             "retires_at": self.retires_at,
             "allowed_ips": self.allowed_ips,
             "rate_limits": self.rate_limits,
+            **self.more_facts,
         }
         shown = self.shown if self.long_metadata is not None else {**self.shown, "metadata": self.metadata}
         return {"valid": code == "valid", "code": code, "api_key": shown, "facts": facts}
@@ -273,6 +276,8 @@ class FakeService:
             return 401, problem("invalid_token", "The verifier credential is unknown or was revoked."), {}
         if seen.path == VERIFY:
             return 200, self._verify(seen), {"Cache-Control": "no-store"}
+        if seen.path == FACTS:
+            return 200, {"results": list(map(self._facts, seen.body["digests"]))}, {}
         if seen.path == ACK:
             self.confirmed.update(seen.body["seqs"])
             if seen.body.get("closed"):
@@ -307,6 +312,14 @@ class FakeService:
             answer |= self.counted
         if answer["valid"] and not set(seen.body.get("scopes", ())) <= set(key.shown["scopes"]):
             answer |= {"valid": False, "code": "insufficient_scope"}
+        return answer
+
+    def _facts(self, text: str) -> dict[str, Any]:
+        key = self.keys.get(bytes.fromhex(text))
+        if key is None:
+            return {"valid": False, "code": "not_found", "api_key": None}
+        answer = key.answer(time.time())
+        answer["facts"] |= self.more_facts
         return answer
 
     async def _send(

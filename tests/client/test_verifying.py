@@ -12,8 +12,8 @@ import pytest
 
 from keywright.client.errors import CredentialRefused, KeywrightError, ServiceUnavailable
 from keywright.client.verifier import Timing, Verifier
+from keywright.client.verifier._calls import STOOD_STILL_SECONDS
 from keywright.client.verifier._checker import UncachedRequest
-from keywright.client.verifier._session import STOOD_STILL_SECONDS
 from keywright.keys.pair import mint, mint_credential
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code

@@ -9,6 +9,7 @@ from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.verdict import KeyFacts
 from keywright.service.checking import look_ups
 from keywright.service.checking.look_ups import LookUps, Waiter
+from keywright.service.checking.ports import PartlyFound
 from keywright.service.faults import Overloaded, StorageUnavailable
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 
@@ -247,6 +248,18 @@ async def test_keys_that_nobody_waits_for(desk: Desk) -> None:
     assert desk.store.queries[2:] == [[digest(4)]]
     await desk.answer(2)
     assert half[1].result() is None
+
+
+async def test_a_query_that_finds_keys_and_faults(desk: Desk) -> None:
+    """Each request of a query has its own key's answer: facts, which are cached, no key, or a fault."""
+    waiters = desk.find(1, 2, 3, 3)
+    await settled()
+    await desk.answer(0, PartlyFound({digest(1): ACTIVE}, {digest(3): StorageUnavailable("strange", retry_after=7)}))
+    assert [waiter.result() for waiter in waiters[:2]] == [ACTIVE, None]
+    faults = [waiter.exception() for waiter in waiters[2:]]
+    assert [getattr(fault, "retry_after", None) for fault in faults] == [7, 7]
+    assert faults[0] is not faults[1]
+    assert [desk.cache.get(digest(number)) for number in (1, 2, 3)] == [ACTIVE, None, None]
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away", retry_after=7), ZeroDivisionError()])

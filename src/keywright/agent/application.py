@@ -24,6 +24,7 @@ from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls
 from keywright.keys.usage import MOST_SOURCES, UsageBook
 from keywright.rate_limiting.engine import RunningLimiter
 from keywright.service.checking.verification import Checker
+from keywright.service.turns import Turns
 from keywright.system import boot_seconds
 
 
@@ -32,6 +33,7 @@ class AgentParts:
     """The parts of an agent that start and end."""
 
     followed: Followed
+    keys: RemoteKeys
     session: AgentSession
     limiter: RunningLimiter
     measures: Measures
@@ -48,7 +50,8 @@ def create_app(settings: AgentSettings) -> ServiceApp:
     calls = ServiceCalls(service, USUAL_TIMING, None)
     cache, usage = shared_wiring.key_cache(settings), UsageBook(most_records=2 * MOST_SOURCES)
     followed = Followed(cache, usage, monotonic=boot_seconds, wall=time.time)
-    keys, limiter = RemoteKeys(calls), shared_wiring.rate_limiter(settings, monotonic=boot_seconds)
+    keys = RemoteKeys(calls, USUAL_TIMING.answer)
+    limiter = shared_wiring.rate_limiter(settings, monotonic=boot_seconds)
     session = AgentSession(
         followed,
         calls,
@@ -66,12 +69,14 @@ def create_app(settings: AgentSettings) -> ServiceApp:
         counters=shared_wiring.metric_counters(),
         now=followed.now,
         monotonic=boot_seconds,
+        # Each is a request: without a bound they would take the connections of the feed and of reports.
+        turns=Turns(boot_seconds, most=8, alone=8, together=8, longest=1024, longest_of_share=1024),
     )
     connections = shared_wiring.connections(settings.max_connections)
     measures = Measures(
         followed_since=lambda: followed.since, keys_age=None, connections=connections, monotonic=boot_seconds
     )
-    return _application(settings, checker, connections, AgentParts(followed, session, limiter, measures))
+    return _application(settings, checker, connections, AgentParts(followed, keys, session, limiter, measures))
 
 
 def _application(settings: AgentSettings, checker: Checker, connections: Connections, parts: AgentParts) -> ServiceApp:
@@ -109,6 +114,7 @@ def _lifespan(parts: AgentParts) -> Lifespan[Any]:
             yield
         finally:
             await parts.measures.close()
+            await parts.keys.close()
             await parts.session.close()
             await parts.limiter.close()
 

@@ -1,5 +1,6 @@
 """The memory of an agent, as the session with the service changes and reads it."""
 
+from math import inf
 from uuid import uuid4
 
 from keywright.client.verifier import _clocks as clocks
@@ -24,7 +25,8 @@ class Followed:
         self.session = uuid4()
         """The id of the session: receipts of revocations name it."""
         self.clock = monotonic
-        self.synced, self.drop, self.drop_all = cache.synced, cache.drop, cache.drop_all
+        self.drop, self.drop_all = cache.drop, cache.drop_all
+        self._ended = False
         self._cache = cache
         self._usage = usage
         self._wall = wall
@@ -39,6 +41,17 @@ class Followed:
     def since(self) -> float | None:
         """The time, on the monotonic clock, before which all changes have been applied; None before the first sync."""
         return self._cache.fresh_until - BOUND_SECONDS if self._cache.ever_synced else None
+
+    def synced(self, since: float) -> None:
+        """Note that all changes before *since*, on the monotonic clock, have been applied."""
+        if not self._ended:
+            self._cache.synced(since)
+
+    def end(self) -> None:
+        """Forget all keys, for good: the service is told that this session ends, and then no receipt waits for it."""
+        self._ended = True
+        self._cache.drop_all()
+        self._cache.fresh_until = -inf
 
     def set_time(self, time: float, slack: float, received: float) -> float:
         """Set the clock by the service's; see `FollowingCache`."""

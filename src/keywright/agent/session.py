@@ -20,7 +20,7 @@ class AgentSession:
         timing: Time limits.
         name: The name of this process in receipts of revocations.
         outage_seconds: How long cached keys are accepted while the service is unavailable; receipts count with it.
-        heard: Called for each event of the feed.
+        heard: Called when the feed has brought the changes further, which takes a service that reads its database.
     """
 
     def __init__(
@@ -40,23 +40,27 @@ class AgentSession:
         self._parameters = session_parameters(followed.session, name, outage_seconds)
         self._reports: Reports | None = None
         self._following: asyncio.Task[None] | None = None
+        # What `heard` was called for last.
+        self._since: float | None = None
 
     def start(self) -> None:
         """Begin on the running loop; the service may be unavailable."""
         reports = self._reports = Reports(self._followed, self._calls, self._timing)
 
         def received(seqs: list[int]) -> None:
-            self._heard()
+            if self._since != self._followed.since:
+                self._since = self._followed.since
+                self._heard()
             reports.acknowledge(seqs)
 
         feed = Feed(self._followed, self._calls, self._timing, parameters=self._parameters, received=received)
         self._following = asyncio.get_running_loop().create_task(feed.follow(), name="keywright feed")
 
     async def close(self) -> None:
-        """Empty the cache, send the remaining reports, end the session. Takes a bounded time, and never fails."""
+        """End the cache, send the remaining reports, end the session. Takes a bounded time, and never fails."""
         if self._reports is None or self._following is None:
             return
-        self._followed.drop_all()
+        self._followed.end()
         try:
             await self._reports.finish()
         finally:

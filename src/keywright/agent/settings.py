@@ -12,6 +12,8 @@ from keywright.keys.addresses import Networks, proxy_networks
 _UNIX = "unix:"
 _LISTEN = re.compile(r"unix:/[^\0]+|(\[[0-9a-f:.]+\]|[^:\s/]+):[0-9]{1,5}", re.IGNORECASE)
 _NAME = re.compile("[!-~]{1,100}")
+# RFC 6750, section 2.1: what stands behind `Bearer`.
+_BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
 class AgentSettings(BaseModel):
@@ -38,8 +40,8 @@ class AgentSettings(BaseModel):
     agent_credential: SecretStr | None = Field(
         default=None,
         description="The credential of callers, in `Authorization: Bearer …`, of proxies in `X-Keywright-Verifier`; at "
-        "least 16 characters. By default that in `KEYWRIGHT_VERIFIER`, so that an API server that called the service "
-        "before changes nothing but the address.",
+        "least 16 letters, digits and `-._~+/`. By default that in `KEYWRIGHT_VERIFIER`, so that an API server that "
+        "called the service before changes nothing but the address.",
     )
     agent_name: str | None = Field(
         default=None,
@@ -108,6 +110,13 @@ class AgentSettings(BaseModel):
     def _listen(cls, value: str) -> str:
         if not _LISTEN.fullmatch(value):
             raise ValueError("must be host:port, or unix: and the path of a socket")
+        return value
+
+    @field_validator("agent_credential")
+    @classmethod
+    def _bearer(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _BEARER.fullmatch(value.get_secret_value()):
+            raise ValueError("must be of letters, digits and -._~+/")
         return value
 
     @field_validator("agent_name")

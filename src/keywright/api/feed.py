@@ -28,7 +28,7 @@ from keywright.api.http.bodies import Body, BodyInput, ParsedBody
 from keywright.api.http.principal import note_source
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
-from keywright.api.verifier_reports import batch_of, verdicts_of, version_of
+from keywright.api.verifier_reports import batch_of, believed, verdicts_of, version_of
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.format import digest as digest_of
 from keywright.keys.verdict import Code, KeyFacts
@@ -246,16 +246,15 @@ def _usage_record(
     facts = known.get(digest)
     if facts is None:
         return None
-    # A verifier whose clock is ahead must not move the last use into the future.
     return HourlyUsage(
         key_id=UUID(bytes=facts.id),
         digest=digest,
-        hour=min(reported.hour, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0),
+        hour=believed(reported.hour, now).astimezone(UTC).replace(minute=0, second=0, microsecond=0),
         network=reported.network,
         agent=reported.agent,
         verifier=verifier,
-        first_seen=min(reported.first_seen, now),
-        last_seen=min(reported.last_seen, now),
+        first_seen=believed(reported.first_seen, now),
+        last_seen=believed(reported.last_seen, now),
         count=reported.count,
         code=reported.code,
     )

@@ -12,12 +12,23 @@ from keywright.service.figures.ports import VerdictCount
 
 _USER_AGENT: Final = re.compile(r"keywright-python/([0-9A-Za-z.+-]{1,64})")
 _LONGEST_AGO: Final = timedelta(hours=1)
+# As long as the number of a report is known: see `CheckingStore.add_usage`.
+_LATEST_REPORT: Final = timedelta(days=7)
 
 
 def version_of(user_agent: str | None) -> str | None:
     """Give the version of Keywright of a verifier; None where its user agent names none."""
     match = _USER_AGENT.fullmatch(user_agent or "")
     return None if match is None else match[1]
+
+
+def believed(reported: datetime, now: datetime) -> datetime:
+    """
+    Give the time of a use or refusal that a verifier reported: at most now, and at least a week ago.
+
+    A verifier whose clock is off must neither move a last use into the future nor write rows for hours without end.
+    """
+    return min(max(reported, now - _LATEST_REPORT), now)
 
 
 def verdicts_of(usage: Iterable[HourlyUsage], now: datetime) -> list[VerdictCount]:

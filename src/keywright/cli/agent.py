@@ -4,7 +4,6 @@ import logging
 import socket
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -62,7 +61,9 @@ def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack)
     def ready() -> None:
         starting.close()
         took = round(time.monotonic() - began, 3)
-        log.info("ready", url=url, metrics=metrics_url, service=settings.url, seconds=took, version=__version__)
+        access = "open" if settings.credential is None else "credential"
+        fields = {"url": url, "access": access, "metrics": metrics_url, "service": settings.url}
+        log.info("ready", **fields, seconds=took, version=__version__)
 
     came_up = process.run_app(app, settings, listener, on_ready=ready)
     log.info("stopped")
@@ -81,10 +82,8 @@ def _begin_to_log(settings: "AgentSettings") -> "Log":
 
 def _listen(settings: "AgentSettings", resources: ExitStack) -> tuple[socket.socket, str]:
     """Open the socket of the agent, and give it with its address, for the log."""
-    if settings.socket_path is None:
-        host, port = listening.split(settings.agent_listen)
-        listener = resources.enter_context(listening.listen(host, port))
-        return listener, listening.bound_url(listener, host)
-    listener = resources.enter_context(listening.listen_unix(settings.socket_path))
-    resources.callback(Path(settings.socket_path).unlink, missing_ok=True)
-    return listener, settings.agent_listen
+    if settings.socket_path is not None:
+        return resources.enter_context(listening.unix_socket(settings.socket_path)), settings.agent_listen
+    host, port = listening.split(settings.agent_listen)
+    listener = resources.enter_context(listening.listen(host, port))
+    return listener, listening.bound_url(listener, host)

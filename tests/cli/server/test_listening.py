@@ -2,8 +2,11 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -38,6 +41,42 @@ def test_impossible_address(host: str, port: int) -> None:
     """Every wrong address is the same kind of error."""
     with pytest.raises(CannotListen):
         listening.listen(host, port)
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    """A Unix socket is for its owner and group; one that nobody listens on is replaced, and it is gone in the end."""
+    path = tmp_path / "agent.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with listening.unix_socket(str(path)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with pytest.raises(CannotListen), listening.unix_socket(str(path)):
+            pass
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_a_unix_socket_that_was_replaced(tmp_path: Path) -> None:
+    """A process that ends leaves the socket of the one that took its place while the last requests were answered."""
+    path = tmp_path / "agent.sock"
+    with ExitStack() as later:
+        with listening.unix_socket(str(path)) as old:
+            old.close()
+            later.enter_context(listening.unix_socket(str(path)))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_something_else_in_the_place_of_a_unix_socket(tmp_path: Path, kind: str) -> None:
+    """A file, or a link to one, is not replaced."""
+    path, target = tmp_path / "agent.sock", tmp_path / "precious"
+    target.touch()
+    path.touch() if kind == "file" else path.symlink_to(target)
+    with pytest.raises(CannotListen), listening.unix_socket(str(path)):
+        pass
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

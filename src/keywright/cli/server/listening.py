@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 BACKLOG = 2048
@@ -62,6 +63,31 @@ def listen_unix(path: str) -> socket.socket:
         listener.close()
         raise CannotListen(f"Cannot listen on unix:{path}: {reason(error)}.") from None
     return listener
+
+
+@contextlib.contextmanager
+def unix_socket(path: str) -> Iterator[socket.socket]:
+    """
+    Listen as `listen_unix` does, while the block runs; then remove the socket, unless another process has replaced it.
+
+    Between the end of listening and the end of the last request another process may have begun to listen at the path.
+    """
+    with listen_unix(path) as listener:
+        made = _identity(path)
+        try:
+            yield listener
+        finally:
+            if _identity(path) == made:
+                Path(path).unlink(missing_ok=True)
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    # A file system may give the number of a removed file to the next one.
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _remove_stale(path: str) -> None:

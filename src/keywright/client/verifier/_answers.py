@@ -1,7 +1,7 @@
 """Reads the answers to a verification, and turns every other answer into an error."""
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import inf
@@ -36,6 +36,21 @@ _Value = TypeVar("_Value", bound=Hashable)
 # The longest list of values that facts share, and the number of values.
 _LONGEST_SHARED = 8
 _MOST_SHARED = 16_384
+
+
+class UnknownRule(ServiceUnavailable):
+    """
+    Keys have rules that this version does not know, so it may not decide on them.
+
+    Args:
+        found: The facts of the other keys.
+        unknown: The digests of these.
+    """
+
+    def __init__(self, found: Mapping[bytes, KeyFacts], unknown: Collection[bytes]) -> None:
+        super().__init__("The service has rules for a key that this version does not know. Upgrade it.")
+        self.found = found
+        self.unknown = unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,8 @@ def read_facts(response: httpx.Response, digests: Sequence[bytes]) -> dict[bytes
 
     Raises:
         CredentialRefused: The service does not accept the verifier.
-        ServiceUnavailable: The answer has no facts, or some that this version cannot judge.
+        ServiceUnavailable: The answer has no facts.
+        UnknownRule: It has some that this version cannot judge, perhaps beside others.
     """
     if response.status_code != httpx.codes.OK:
         raise verifier_error_of(response)
@@ -114,9 +130,11 @@ def read_facts(response: httpx.Response, digests: Sequence[bytes]) -> dict[bytes
             raise ContractError("Expected an answer for each digest - at `$.results`")
     except ContractError as error:
         raise ServiceUnavailable(str(not_keywright(response, str(error)))) from None
-    if any(answer.facts is not None and not answer.complete for answer in found):
-        raise ServiceUnavailable("The service has rules for a key that this version does not know. Upgrade it.")
-    return {digest: each.facts for digest, each in zip(digests, found, strict=True) if each.facts is not None}
+    known = {digest: each.facts for digest, each in zip(digests, found, strict=True) if each.facts and each.complete}
+    unknown = [digest for digest, each in zip(digests, found, strict=True) if each.facts and not each.complete]
+    if unknown:
+        raise UnknownRule(known, unknown)
+    return known
 
 
 def verifier_error_of(response: httpx.Response) -> KeywrightError:

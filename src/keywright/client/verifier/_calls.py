@@ -5,11 +5,11 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -25,6 +25,8 @@ from keywright.keys.pair import parse_credential
 from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
 from keywright.keys.verdict import Code, KeyFacts
 
+STOOD_STILL_SECONDS = 0.5
+"""A timeout that fires so much too late means that this process did not run meanwhile."""
 MOST_LOOK_UPS = 64
 """The number of concurrent look-ups; others wait."""
 MOST_IN_A_REPORT = 1000
@@ -39,6 +41,8 @@ _USAGE = "/api/v2/verifier/usage"
 _FACTS = "/api/v2/verifier/facts"
 # Longer than the pause between two reports, so that the last report of a process needs no new connection.
 _KEEP_ALIVE_SECONDS = 60.0
+
+_Value = TypeVar("_Value")
 
 
 class NoAnswerInTime(ServiceUnavailable):
@@ -245,6 +249,30 @@ class ServiceCalls:
             raise NoAnswerInTime(f"{self._base} did not answer in time.") from None
         except httpx.RequestError as error:
             raise ServiceUnavailable(f"{self._base} cannot be reached: {str(error) or type(error).__name__}.") from None
+
+
+async def within_time(call: Callable[[], Awaitable[_Value]], seconds: float) -> _Value:
+    """
+    Call; and once more after a timeout in which this process did not run, as after SIGSTOP.
+
+    Args:
+        call: A call of the service.
+        seconds: How long one call may take in all, however its answer trickles in.
+
+    Raises:
+        NoAnswerInTime: It took longer.
+    """
+    loop = asyncio.get_running_loop()
+    for _ in range(2):
+        began = loop.time()
+        try:
+            async with asyncio.timeout(seconds):
+                return await call()
+        except (TimeoutError, NoAnswerInTime):
+            # A late timer means that this process did not run. The answer may have arrived meanwhile.
+            if loop.time() - began <= seconds + STOOD_STILL_SECONDS:
+                break
+    raise NoAnswerInTime("The service did not answer in time.")
 
 
 def process_name() -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier._answers import Answer
-from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing
+from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing, within_time
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.client.verifier._feed import Feed, session_parameters
 from keywright.client.verifier._reports import Reports
@@ -18,9 +18,6 @@ from keywright.client.verifier._tasks import end_tasks
 from keywright.client.verifier._verdicts import Verdict
 from keywright.keys.cache import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
-
-STOOD_STILL_SECONDS = 0.5
-"""A timeout that fires so much too late means that this process did not run meanwhile."""
 
 CLOSED = "This verifier has been closed."
 
@@ -185,18 +182,14 @@ class VerifierSession:
     async def _within_time(
         self, call: Callable[[UncachedRequest], Awaitable[Answer]], request: UncachedRequest
     ) -> Answer:
-        """Call; and once more after a timeout in which this process did not run, as after SIGSTOP."""
-        for _ in range(2):
-            began = self.loop.time()
-            try:
-                async with asyncio.timeout(self._timing.answer), self._turns:
-                    answer = await call(request)
-            except (TimeoutError, NoAnswerInTime):
-                # A late timer means that this process did not run. The answer may have arrived meanwhile.
-                if self.loop.time() - began <= self._timing.answer + STOOD_STILL_SECONDS:
-                    break
-            else:
-                self._silent = False
-                return answer
-        self._silent = True
-        raise NoAnswerInTime("The service did not answer in time.")
+        async def in_turn() -> Answer:
+            async with self._turns:
+                return await call(request)
+
+        try:
+            answer = await within_time(in_turn, self._timing.answer)
+        except NoAnswerInTime:
+            self._silent = True
+            raise
+        self._silent = False
+        return answer

@@ -13,9 +13,9 @@ from typing import Final
 
 from keywright.keys.cache import BOUND_SECONDS, KeyCache, LookUp
 from keywright.keys.verdict import KeyFacts
-from keywright.service.checking.ports import KeyStore, Seconds
+from keywright.service.checking.ports import KeyStore, PartlyFound, Seconds
 from keywright.service.fair_queue import FairQueue, Share
-from keywright.service.faults import Overloaded, StorageUnavailable
+from keywright.service.faults import Overloaded, Unavailable
 from keywright.service.turns import OnWait, Turns
 
 MOST_QUERIES: Final = 2
@@ -200,21 +200,28 @@ class LookUps:
         return batch
 
     async def _look_up(self, batch: Sequence[_Wanted]) -> None:
+        faults: Mapping[bytes, Unavailable] = {}
         try:
             found = await self._store.find_keys([wanted.digest for wanted in batch])
+        except PartlyFound as partly:
+            found, faults = partly.found, partly.faults
         except Exception as error:  # noqa: BLE001 - not dropped: every waiting request raises it
             self._end(batch, {})
             for wanted in batch:
                 wanted.fail(error)
+            return
         except asyncio.CancelledError:
             self._end(batch, {})
             for wanted in batch:
                 wanted.cancel()
             raise
-        else:
-            self._end(batch, found)
-            for wanted in batch:
+        self._end(batch, found)
+        for wanted in batch:
+            fault = faults.get(wanted.digest)
+            if fault is None:
                 wanted.succeed(found.get(wanted.digest))
+            else:
+                wanted.fail(fault)
 
     def _end(self, batch: Sequence[_Wanted], found: Mapping[bytes, KeyFacts]) -> None:
         # Two shares may wait for one key, which is prepared and cached once: its size would change in the cache.
@@ -231,6 +238,6 @@ class LookUps:
 
 def _copy(error: Exception) -> Exception:
     """Give each request a fault of its own: an exception that is raised twice collects the tracebacks of both."""
-    if isinstance(error, StorageUnavailable):
-        return StorageUnavailable(error.reason, retry_after=error.retry_after)
+    if isinstance(error, Unavailable):
+        return type(error)(error.reason, retry_after=error.retry_after)
     return error

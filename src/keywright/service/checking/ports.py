@@ -13,6 +13,7 @@ from uuid import UUID
 from keywright.keys.rate_limiter import RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code, KeyFacts
+from keywright.service.faults import Unavailable
 
 
 class Seconds(Protocol):
@@ -69,6 +70,21 @@ class RecentlyUsed(NamedTuple):
     last: Use | None
 
 
+class PartlyFound(Exception):
+    """
+    Raised by a store that found keys, and others on which it may not let anybody decide.
+
+    Args:
+        found: The facts of the found keys, as `KeyStore.find_keys` gives them.
+        faults: By digest, the fault that the requests for each of the others raise.
+    """
+
+    def __init__(self, found: Mapping[bytes, KeyFacts], faults: Mapping[bytes, Unavailable]) -> None:
+        super().__init__()
+        self.found = found
+        self.faults = faults
+
+
 class KeyStore(Protocol):
     """
     The part of the store that a verification needs. The rules of `management.ports.Store` hold: one call, one
@@ -84,6 +100,7 @@ class KeyStore(Protocol):
 
         Raises:
             StorageUnavailable: The store cannot be reached.
+            PartlyFound: It could, and not everything that it found may be decided on.
         """
         ...
 
