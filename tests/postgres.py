@@ -49,6 +49,8 @@ _EMPTY = """
         LOOP
             EXECUTE format('DELETE FROM %I', emptied);
         END LOOP;
+        -- The one row that migrations make.
+        INSERT INTO key_counts (id) VALUES (1);
         PERFORM setval(sequencename::regclass, start_value, false) FROM pg_sequences WHERE schemaname = 'public';
     END $$;
 """

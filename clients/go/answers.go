@@ -91,14 +91,16 @@ type UsageResponse struct {
 	Counts     []CountResponse     `json:"counts"`
 	Sources    []SourceResponse    `json:"sources"`
 	Secrets    []SecretUseResponse `json:"secrets"`
+	Refusals   []RefusalResponse   `json:"refusals"`
 	// Next is the cursor of the following page; "" on the last one.
 	Next string `json:"-"`
 }
 
-// CountResponse has the accepted uses in one hour or day.
+// CountResponse has the accepted uses and the refusals in one hour or day.
 type CountResponse struct {
-	Start time.Time `json:"start"`
-	Count int       `json:"count"`
+	Start   time.Time      `json:"start"`
+	Count   int            `json:"count"`
+	Refused map[string]int `json:"refused"` // by the code of the verdict
 }
 
 // SourceResponse is a network and user agent from which a key was used recently.
@@ -110,6 +112,18 @@ type SourceResponse struct {
 	FirstSeen time.Time `json:"first_seen"`
 	LastSeen  time.Time `json:"last_seen"`
 	Count     int       `json:"count"`
+}
+
+// RefusalResponse is a network and user agent from which a key was refused recently, although its secret was right.
+type RefusalResponse struct {
+	PublicKey string    `json:"public_key"`
+	Network   *string   `json:"network"`
+	Agent     *string   `json:"agent"`
+	Verifier  string    `json:"verifier"`
+	FirstSeen time.Time `json:"first_seen"`
+	LastSeen  time.Time `json:"last_seen"`
+	Count     int       `json:"count"`
+	Code      string    `json:"code"` // of the verdict
 }
 
 // SecretUseResponse is a current or former pair of a key, and its last use.
@@ -145,6 +159,7 @@ type OptionsResponse struct {
 	Policy          PolicyResponse  `json:"policy"`
 	Permissions     []string        `json:"permissions"`
 	GrantableScopes []string        `json:"grantable_scopes"` // nil for any
+	ClientIP        *string         `json:"client_ip"`        // the caller's address; nil where it is not known
 }
 
 // ScopeResponse is one scope that the operator listed.

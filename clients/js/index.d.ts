@@ -350,11 +350,13 @@ export interface UsageResponse {
   counts: CountResponse[];
   sources: SourceResponse[];
   secrets: SecretUseResponse[];
+  refusals: RefusalResponse[];
 }
 
 export interface CountResponse {
   start: string;
   count: number;
+  refused: Record<string, number>;
 }
 
 export interface SourceResponse {
@@ -365,6 +367,17 @@ export interface SourceResponse {
   first_seen: string;
   last_seen: string;
   count: number;
+}
+
+export interface RefusalResponse {
+  public_key: string;
+  network: string | null;
+  agent: string | null;
+  verifier: string;
+  first_seen: string;
+  last_seen: string;
+  count: number;
+  code: 'revoked' | 'disabled' | 'expired' | 'replaced' | 'wrong_environment' | 'insufficient_scope' | 'ip_not_allowed' | 'rate_limited';
 }
 
 export interface SecretUseResponse {
@@ -396,6 +409,7 @@ export interface OptionsResponse {
   policy: PolicyResponse;
   permissions?: string[];
   grantable_scopes?: string[] | null;
+  client_ip?: string | null;
 }
 
 export interface ScopeResponse {

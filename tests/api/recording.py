@@ -56,6 +56,7 @@ OPERATIONS = (
     ("GET", f"{OPERATOR}/bulk-revocations/{{revocation_id}}"),
     *(("GET", f"{OPERATOR}/verifiers"), ("POST", f"{OPERATOR}/verifiers")),
     ("PUT", f"{OPERATOR}/verifiers/{{name}}/revoke"),
+    *(("GET", f"{OPERATOR}/figures/{name}") for name in ("verdicts", "top", "keys", "revocations", "verifiers")),
 )
 """Every operation behind an access token."""
 

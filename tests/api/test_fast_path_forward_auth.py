@@ -1,6 +1,7 @@
 """The fast path in front of forward auth accepts only requests that the application accepts, too."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
 from keywright.keys.addresses import proxy_networks
 from keywright.keys.cache import BOUND_SECONDS
-from keywright.keys.usage_records import Noted
+from keywright.keys.usage_records import Noted, UsageSource
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
 from tests.api.generated_requests import ProxyRequests
 from tests.api.protocol import Application, Wire
@@ -58,7 +59,12 @@ class Door(Side):
         """Tell what conversations left behind; the numbers of callers, which depend on the way, as their names."""
         book = self.usage
         noted = Noted(book._hour, book._sums, book._verifiers, book._callers)
-        return {**super().traces(), "uses": {noted.record(*item) for item in book._sums.items()}}
+        # A caller may have two numbers, whose sums are added up when they are stored.
+        uses = Counter[UsageSource]()
+        for place, found in book._sums.items():
+            record = noted.record(place, found)
+            uses[record.source] += record.uses
+        return {**super().traces(), "uses": uses}
 
 
 def question(*lines: str, target: str = "/forward-auth") -> bytes:

@@ -85,6 +85,7 @@ DOORS = [
     ("GET", VERIFIERS),
     ("POST", VERIFIERS),
     ("PUT", f"{VERIFIERS}/x/revoke"),
+    *(("GET", f"{OPERATOR}/figures/{name}") for name in ("verdicts", "top", "keys", "revocations", "verifiers")),
 ]
 NOT_OPERATORS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "another organization": (None, {"permissions": OPERATE}),

@@ -58,11 +58,11 @@ def weight(names: list[str]) -> int:
 
 
 def test_weight() -> None:
-    """The list needs at most 30 kB; dialogs, drawer and German, loaded when they are opened, at most 36 kB."""
+    """The list needs at most 30 kB; dialogs, drawer and German, loaded when they are opened, at most 37 kB."""
     everything = [path.relative_to(ELEMENT).as_posix() for path in ELEMENT.rglob("*.js")]
     later = [name for name in everything if name not in FIRST]
     assert weight(FIRST) <= 30_000
-    assert weight(later) <= 36_000
+    assert weight(later) <= 37_000
 
 
 def test_hostile_styles(stage: Stage) -> None:

@@ -57,7 +57,8 @@ def read_key(answer: dict[str, Any]) -> ApiKeyResponse:
 
 
 def usage(*sources: dict[str, Any]) -> dict[str, Any]:
-    return {"key_id": KEY_ID, "last_used_at": None, "period": "hour", "counts": [], "sources": sources, "secrets": []}
+    lists = {"counts": [], "sources": sources, "secrets": [], "refusals": []}
+    return {"key_id": KEY_ID, "last_used_at": None, "period": "hour", **lists}
 
 
 def source(pair: Any, network: str | None, last: str, agent: str | None = "curl") -> dict[str, Any]:

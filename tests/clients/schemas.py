@@ -102,4 +102,6 @@ def _name(schema: Mapping[str, Any], all_schemas: Mapping[str, Any]) -> tuple[st
         return name, tuple(all_schemas[name].get("enum", ()))
     if schema.get("format") == "date-time":
         return "date-time", ()
+    if schema.get("additionalProperties", {}).get("type") == "integer":
+        return "counts", ()
     return schema.get("type", "any"), tuple(schema.get("enum", ()))

@@ -23,6 +23,7 @@ TYPES = {
     "number": "float64",
     "boolean": "bool",
     "object": "map[string]any",
+    "counts": "map[string]int",
     "any": "any",
 }
 

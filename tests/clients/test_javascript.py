@@ -24,6 +24,7 @@ TYPES = {
     "number": "number",
     "boolean": "boolean",
     "object": "Record<string, unknown>",
+    "counts": "Record<string, number>",
     # The path of a flaw.
     "any": "(string | number)",
 }

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from math import inf
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from keywright.contract import VerifyResponse, read
 from keywright.keys.addresses import read_networks
 from keywright.keys.rate_limiter import LimitState, RateLimitDecision
 from keywright.keys.rate_limits import RateLimit
-from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts
+from keywright.keys.verdict import NO_REQUIREMENTS, Code, KeyFacts, explain
 from keywright.service.checking.verdicts import KeyVerdict
 
 LIMIT = RateLimit("minute", 100, 60)
@@ -29,8 +30,8 @@ FACTS = KeyFacts(
 )
 
 
-def read_back(verdict: KeyVerdict, *, explain: bool = False, facts: bool = False) -> VerifyResponse:
-    check = KeyCheck("", NO_REQUIREMENTS, cost=1, explain=explain, metadata=False)
+def read_back(verdict: KeyVerdict, *, facts: bool = False, **asked: Any) -> VerifyResponse:
+    check = KeyCheck("", NO_REQUIREMENTS, cost=1, explain=False, metadata=False)._replace(**asked)
     return read(VerifyResponse, write(check, verdict, facts=facts))
 
 
@@ -54,11 +55,10 @@ def test_no_key(code: Code) -> None:
 def test_with_everything() -> None:
     """Facts, an explanation, the state of limits and the age of the answer stand where the contract has them."""
     decision = RateLimitDecision(False, (LimitState(LIMIT, 0, 59.5),), 2.5)
-    answer = read_back(
-        KeyVerdict(Code.RATE_LIMITED, FACTS, None, stale=True, rate_limits=decision),
-        explain=True,
-        facts=True,
-    )
+    verdict = KeyVerdict(Code.RATE_LIMITED, FACTS, None, stale=True, rate_limits=decision)
+    answer = read_back(verdict, facts=True, explain=True)
+    expected = explain(Code.RATE_LIMITED, FACTS, NO_REQUIREMENTS)
+    assert expected is not None
     assert (answer.stale, answer.retry_after_seconds) == (True, 3)
     assert answer.rate_limits is not None
     assert (answer.rate_limits[0].name, answer.rate_limits[0].remaining, answer.rate_limits[0].reset_seconds) == (
@@ -67,7 +67,7 @@ def test_with_everything() -> None:
         60,
     )
     assert answer.explanation is not None
-    assert answer.explanation.would_pass == "The same again a little later."
+    assert answer.explanation.would_pass == expected.would_pass
     assert answer.facts is not None
     assert (answer.facts.expires_at, answer.facts.retires_at) == (FACTS.expires_at, None)
     assert answer.facts.rate_limits == (LIMIT,)

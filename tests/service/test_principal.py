@@ -135,6 +135,10 @@ def test_operating_is_never_implied() -> None:
             operates=operates,
         )
         assert principal.may(Permission.OPERATE) is operates
+        # In the organization of the operator, and where there is one.
+        assert principal.is_operator(organization.external_id) is operates
+        assert not principal.is_operator("org_another")
+        assert not principal.is_operator(None)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ class Several:
 
     def __init__(self) -> None:
         self.plane = Plane()
-        turns = Turns(self.plane.time, most=3, alone=2, together=2, longest=6, longest_of_share=4)
+        turns = Turns(self.plane.time, most=3, alone=2, together=2, longest=8, longest_of_share=4)
         self.plane.verification = Verification(
             self.plane.store,
             self.plane.cache,

@@ -303,8 +303,8 @@ def _take_and_drop_later(self: Any, drop: FeedDrop, cursor: str | None, received
     digests = [bytes.fromhex(text) for text in drop.digests]
     since = self._since(drop)
     self._cursor = cursor
-    asyncio.get_running_loop().call_later(0.2, self._checker.drop, digests)
-    self._checker.synced(min(since, received))
+    asyncio.get_running_loop().call_later(0.2, self._cache.drop, digests)
+    self._cache.synced(min(since, received))
     return list(drop.seqs)
 
 

@@ -3,6 +3,8 @@ The use case of checking: from a presented text to a verdict, mostly from memory
 
 One flow for every caller: cache, failure limit, database, the rules of `keys.verdict`, tenant isolation, rate limits,
 usage, and the count of verdicts. A text that is no key costs no look-up, and a refused key takes nothing of its limits.
+A use, and a refusal of a key whose secret was right, is added up unless the request costs nothing; a key that is hidden
+from the caller has neither.
 `Verification` is the part up to the verdict, `Checker` all of it. Neither knows HTTP.
 """
 
@@ -83,9 +85,8 @@ class Verification:
         facts = self.get_fresh(presented, self._monotonic())
         if facts is not None:
             return KeyVerdict(judge(facts, required, self._now()), facts, presented)
-        if self._cache.get(presented) is None and not is_private_key(text, brand=self._brand):
-            return NOT_FOUND
-        return None
+        is_unknown = self._cache.get(presented) is None and not is_private_key(text, brand=self._brand)
+        return NOT_FOUND if is_unknown else None
 
     def is_cached(self, text: str) -> bool:
         """Tell whether a key is in the cache, fresh or not; *text* is ASCII."""
@@ -349,9 +350,8 @@ class Checker:
 
     async def _look_up(self, caller: Caller, text: str, required: Requirements, *, shared: bool = True) -> KeyVerdict:
         address = required.client_ip
-        exceeded = self._failures.exceeded(caller, address, self.monotonic())
         # The failure limit is for guesses, and a cached key is none, even while the cache is not fresh.
-        if exceeded and not self.verification.is_cached(text):
+        if self._failures.exceeded(caller, address, self.monotonic()) and not self.verification.is_cached(text):
             return KeyVerdict(Code.RATE_LIMITED, None, None)
         verdict = await self.verification.verify_from_store(text, required, caller.share, from_memory=shared)
         if verdict.code is Code.NOT_FOUND:
@@ -385,10 +385,10 @@ class Checker:
         return self.caller_of(caller.name, agent)
 
     def _count(self, caller: Caller, verdict: KeyVerdict, required: Requirements) -> None:
-        if verdict.code is not _VALID:
+        if verdict.code is _VALID:
+            self._count_one()
+        else:
             self._refuse(caller, verdict.code, network_of(required.client_ip))
-            return
-        self._count_one()
 
     def _refuse(self, caller: Caller, code: Code, network: str | None) -> None:
         """Count and report a refusal; see `OnRefused`."""
