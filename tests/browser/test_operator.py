@@ -87,6 +87,18 @@ def test_a_secret_in_a_filter(desk: Desk, org: str) -> None:
     assert desk.traces(secret) == []
 
 
+@pytest.mark.parametrize("place", ["keys?q={}", "keys?organization={}", "organizations?external_id={}", "events?{}=1"])
+def test_a_secret_in_an_address(desk: Desk, org: str, place: str) -> None:
+    """A private key in an address that somebody made is not sent to the service, and does not stay in the address."""
+    secret = desk.demo.leaked(org)["private_key"]
+    desk.open()
+    address = f"#/{place.format(secret)}".replace("_sk_", "%5fsk_")
+    desk.page.evaluate("address => { location.hash = address; }", address)
+    desk.page.wait_for_url(f"**{CONSOLE}#/keys")
+    desk.find("table.keys").wait_for()
+    assert desk.traces(secret) == []
+
+
 def test_an_error_does_not_keep_the_secret(desk: Desk, org: str) -> None:
     """When the search fails, the page has an error and no secret."""
     key = desk.demo.leaked(org)

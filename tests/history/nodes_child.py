@@ -9,6 +9,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ class Caller:
         self._keys = keys
         self._recording = recording
 
-    async def go_on(self, in_a_batch: int | None, pause: float) -> None:
-        """Verify, singly or in batches."""
-        while not self._keys.ended.is_set():
+    async def go_on(self, in_a_batch: int | None, pause: float, wanted: Callable[[], bool]) -> None:
+        """Verify, singly or in batches, while it is *wanted*."""
+        while wanted():
             keys = [key for key in (self._keys.pick() for _ in range(in_a_batch or 1)) if key is not None]
             fine = not keys or await self._verify(keys, batch=in_a_batch is not None)
             await asyncio.sleep(random.uniform(0.5, 1.5) * pause if fine else PAUSE_AFTER_TROUBLE_SECONDS)
@@ -110,7 +111,7 @@ async def main() -> None:
                 caller = Caller(name, Connection(host, port, headers), keys, recording)
                 single = place < orders.singles
                 in_a_batch, pause = (None, orders.single_pause) if single else (orders.in_a_batch, orders.batch_pause)
-                tasks.create_task(caller.go_on(in_a_batch, pause))
+                tasks.create_task(caller.go_on(in_a_batch, pause, lambda: not keys.ended.is_set()))
     recording.close()
 
 

@@ -23,6 +23,8 @@ from tests.history.nodes import Node
 from tests.live import clean_environment
 
 RECORD_BYTES = 23
+WAYS = ("tasks", "threads", "agent")
+"""How the processes beside the nodes verify, and their names; see `sdk_child.Orders`."""
 RECOVERY_SECONDS = 3.0
 """How long after it is mended the system may still be in trouble."""
 CALM_SECONDS = 1.0
@@ -102,7 +104,7 @@ class Child:
 
 @dataclass(eq=False)
 class Sdk:
-    """A process with a verifier in it, and the proxy between it and its node."""
+    """A process with a verifier in it, or an agent, and the proxy between it and its node."""
 
     name: str
     node: Node
@@ -190,7 +192,7 @@ async def run(
 
     Args:
         nodes: The service; started and ended here.
-        credentials: Of three verifiers: for the calls to nodes, for the one that awaits, and for the one with threads.
+        credentials: Of verifiers: for the calls to nodes, and for those of `WAYS`, as many as there are.
         token: The customer's.
         outage_seconds: Of the nodes, and of the verifiers in processes of their own.
         folder: For recordings.
@@ -206,7 +208,7 @@ async def run(
         at_nodes = await held.enter_async_context(_at_nodes(nodes, credentials[0], load, folder))
         sdks = [
             await held.enter_async_context(_sdk(place, nodes, credentials[1 + place], load, outage_seconds[1], folder))
-            for place in range(2)
+            for place in range(len(credentials) - 1)
         ]
         children = [at_nodes, *(sdk.child for sdk in sdks)]
 
@@ -308,7 +310,7 @@ async def _at_nodes(nodes: Sequence[Node], credential: str, load: Load, folder: 
 async def _sdk(
     place: int, nodes: Sequence[Node], credential: str, load: Load, outage_seconds: int, folder: Path
 ) -> AsyncIterator[Sdk]:
-    node, name = nodes[place % len(nodes)], ("awaiting", "threads")[place]
+    node, name = nodes[place % len(nodes)], WAYS[place]
     cutter = Cutter(*node.address)
     async with cutter.forwarding() as url:
         orders = sdk_child.Orders(
@@ -316,7 +318,7 @@ async def _sdk(
             url=url,
             credential=credential,
             recording=str(folder / f"{name}.recording"),
-            awaiting=name == "awaiting",
+            way=name,
             at_once=load.sdk_at_once,
             pause=load.sdk_pause,
             outage_seconds=outage_seconds,
@@ -336,7 +338,7 @@ async def stall_feeds(running: Run, turn: int, *, seconds: float = 3.0) -> None:
 
 
 async def cut_verifiers_off(running: Run, turn: int, *, seconds: float = 6.5) -> None:
-    """Cut both verifiers off altogether, one by silence and one by ended connections; then the other way round."""
+    """Cut all verifiers off altogether, one by silence and one by ended connections; then the other way round."""
     names = running.names_of_sdks()
     async with running.disturbed("cut off", names, away=names):
         for place, sdk in enumerate(running.sdks):
@@ -385,7 +387,7 @@ async def kill_a_worker(running: Run, turn: int) -> None:
 
 async def stop_a_worker_and_a_verifier(running: Run, turn: int, *, seconds: float = 10.0) -> None:
     """Stop one of the processes of the first node, and a verifier."""
-    node, sdk = running.nodes[0], running.sdks[turn % 2]
+    node, sdk = running.nodes[0], running.sdks[turn % len(running.sdks)]
     pid = node.worker_pids()[turn % 2]
     names, away = [node.name, sdk.name], running.names_of_sdks(node)
     async with running.disturbed(f"stopped a worker and {sdk.name}", names, away=away):

@@ -132,7 +132,7 @@ async def test_on_postgresql(issuer: DevIssuer, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(PATIENCE_SECONDS)
 async def test_on_sqlite(issuer: DevIssuer, tmp_path: Path) -> None:
-    """Two nodes on one file, one of them with two processes, and two verifiers keep every promise through it all."""
+    """Two nodes on one file, one with two processes, two verifiers and an agent keep every promise through it all."""
     path = tmp_path / "keywright.db"
     url = f"sqlite:///{path}"
     migrate(url)
@@ -142,7 +142,7 @@ async def test_on_sqlite(issuer: DevIssuer, tmp_path: Path) -> None:
     )
     history, said = await running.run(
         nodes=[Node("a", settings, workers=2), Node("b", settings)],
-        credentials=[await asyncio.to_thread(create_verifier, url, name) for name in ("calls", "one", "two")],
+        credentials=[await asyncio.to_thread(create_verifier, url, name) for name in ("calls", "one", "two", "agent")],
         token=issuer.token("acme", expires_in=36_000),
         nemeses=[*behind(revoking.write_lock(path)), *ON_SQLITE],
         load=Load(operations=operations),

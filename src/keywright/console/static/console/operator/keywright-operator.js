@@ -4,6 +4,7 @@ import { html, nothing } from '../../element/vendor/lit-core.js';
 import { KeywrightKeys } from '../../element/keywright-keys.js';
 import { heading, liveRegions } from '../../element/list.js';
 import * as overlays from '../../element/overlay.js';
+import { hasPrivateKey } from './paging.js';
 import { follow } from './receipt.js';
 import { styles } from './styles.js';
 
@@ -19,9 +20,17 @@ const ROUTE = /^#\/(\w+)(?:\/([0-9a-f-]{36}))?(?:\?(.*))?$/;
 // An operator reads and revokes.
 const MAY = ['read', 'usage', 'revoke', 'history'];
 
+const NO_VIEW = { name: 'keys', id: '', query: {} };
+
+// Whoever wrote a private key into an address: it gets no further, and does not stay there.
 const routeOf = (hash) => {
   const [, name, id = '', query = ''] = ROUTE.exec(hash) ?? [];
-  return name in VIEWS ? { name, id, query: Object.fromEntries(new URLSearchParams(query)) } : { name: 'keys', id: '', query: {} };
+  const parts = [...new URLSearchParams(query)];
+  if ([hash, ...parts.flat()].some(hasPrivateKey)) {
+    history.replaceState(null, '', '#/keys');
+    return NO_VIEW;
+  }
+  return name in VIEWS ? { name, id, query: Object.fromEntries(parts) } : NO_VIEW;
 };
 
 export class KeywrightOperator extends KeywrightKeys {
