@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 WIDTH, HEIGHT = 1120, 556
@@ -161,19 +161,25 @@ def dashboard() -> Iterator[ThreadingHTTPServer]:
         server.shutdown()
 
 
-def picture(browser: Browser, origin: str, scheme: Any, target: Path) -> None:
-    """Open the page in a colour scheme, and write what it looks like."""
+@contextmanager
+def picture(browser: Browser, scheme: Any, height: int, target: Path) -> Iterator[Page]:
+    """Give a page in a colour scheme, and write what it looks like in the end."""
     with browser.new_context(
         color_scheme=scheme,
-        viewport={"width": WIDTH, "height": HEIGHT},
+        viewport={"width": WIDTH, "height": height},
         locale="en-GB",
         reduced_motion="reduce",
         device_scale_factor=1.5,
     ) as context:
         page = context.new_page()
-        page.goto(origin)
-        page.locator("keywright-keys tbody tr").nth(len(DEMO) - 1).wait_for()
+        yield page
         page.screenshot(path=target, animations="disabled", caret="hide")
+
+
+def show_keys(page: Page, origin: str) -> None:
+    """Open the list of keys in the dashboard."""
+    page.goto(origin)
+    page.locator("keywright-keys tbody tr").nth(len(DEMO) - 1).wait_for()
 
 
 def leak(http: httpx.Client) -> str:
@@ -184,25 +190,16 @@ def leak(http: httpx.Client) -> str:
     return private_key
 
 
-def picture_of_operator(browser: Browser, url: str, leaked: str, scheme: Any, target: Path) -> None:
-    """Sign in as the demo's operator, find the key of a leaked private key, and write what it looks like."""
-    with browser.new_context(
-        color_scheme=scheme,
-        viewport={"width": WIDTH, "height": OPERATOR_HEIGHT},
-        locale="en-GB",
-        reduced_motion="reduce",
-        device_scale_factor=1.5,
-    ) as context:
-        page = context.new_page()
-        page.goto(f"{url}/console/operator")
-        page.get_by_role("link", name="Olivia").click()
-        page.locator("#in-find").fill(leaked)
-        page.keyboard.press("Enter")
-        page.locator(".drawer .evidence").wait_for()
-        page.locator(".drawer .facts").wait_for()
-        # The sentence of the live region is shown for a moment.
-        page.locator(".toast").wait_for(state="detached")
-        page.screenshot(path=target, animations="disabled", caret="hide")
+def show_leaked(page: Page, url: str, leaked: str) -> None:
+    """Sign in as the demo's operator, and find the key of a leaked private key."""
+    page.goto(f"{url}/console/operator")
+    page.get_by_role("link", name="Olivia").click()
+    page.locator("#in-find").fill(leaked)
+    page.keyboard.press("Enter")
+    page.locator(".drawer .evidence").wait_for()
+    page.locator(".drawer .facts").wait_for()
+    # The sentence of the live region is shown for a moment.
+    page.locator(".toast").wait_for(state="detached")
 
 
 def main(target: Path) -> None:
@@ -221,11 +218,13 @@ def main(target: Path) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             for scheme in ("light", "dark"):
-                picture(browser, origin, scheme, target / f"keys-{scheme}.png")
+                with picture(browser, scheme, HEIGHT, target / f"keys-{scheme}.png") as page:
+                    show_keys(page, origin)
             with httpx.Client(base_url=url, headers=headers, trust_env=False) as http:
                 leaked = leak(http)
             for scheme in ("light", "dark"):
-                picture_of_operator(browser, url, leaked, scheme, target / f"operator-{scheme}.png")
+                with picture(browser, scheme, OPERATOR_HEIGHT, target / f"operator-{scheme}.png") as page:
+                    show_leaked(page, url, leaked)
             browser.close()
 
 

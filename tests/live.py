@@ -59,8 +59,16 @@ def clean_environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
 
 def environment(issuer: DevIssuer, **settings: str) -> dict[str, str]:
     """Give the settings of a service that trusts *issuer*, with *settings* (`database_url=...`) beside them."""
-    named = {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
-    return {"KEYWRIGHT_ISSUER": issuer.url, "KEYWRIGHT_AUDIENCE": issuer.audience, **named}
+    return {"KEYWRIGHT_ISSUER": issuer.url, "KEYWRIGHT_AUDIENCE": issuer.audience, **_named(settings)}
+
+
+def agent_environment(service: "LiveService", credential: str, **settings: str) -> dict[str, str]:
+    """Give the settings of an agent of *service*, with *settings* (`agent_listen=...`) beside them."""
+    return {"KEYWRIGHT_URL": service.base_url, "KEYWRIGHT_VERIFIER": credential, **_named(settings)}
+
+
+def _named(settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"KEYWRIGHT_{name.upper()}": value for name, value in settings.items()}
 
 
 def bearer(issuer: DevIssuer, organization: str | None = "acme", **claims: Any) -> dict[str, str]:

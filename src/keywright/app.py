@@ -1,7 +1,6 @@
 """The wiring: builds the application from the settings, and starts and stops its parts."""
 
 import re
-import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,7 +8,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Lifespan
 
-from keywright import __version__, config, cross_origin, rules, telemetry
+from keywright import __version__, config, cross_origin, rules, shared_wiring, telemetry
 from keywright.api import openapi
 from keywright.api.document import DOCUMENT_ROUTES
 from keywright.api.feed import FeedRoutes
@@ -48,9 +47,6 @@ from keywright.service.operator.lookup import Lookup
 from keywright.service.organizations import Organizations, TenantAuthenticator
 from keywright.service.turns import ChangeLimit
 
-# Files that are no connections of clients: of the database, of Redis, of the metrics.
-OTHER_FILES = 128
-
 # `/docs` calls nothing else.
 _API = re.compile(r"/api/v2/.*", re.DOTALL)
 
@@ -70,8 +66,7 @@ def create_app(settings: Settings, *, change: Callable[[Plugs], Plugs] = lambda 
     tenants = TenantAuthenticator(plugs.authenticator, Organizations(plugs.store, turns=few_turns(plugs)))
     plugs = replace(plugs, authenticator=tenants)
     checking = checking_parts(settings, plugs)
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    connections = Connections(settings.max_connections, files=max(16, files - OTHER_FILES))
+    connections = shared_wiring.connections(settings.max_connections)
     measures = Measures(
         followed_since=lambda: checking.feed.follower.since,
         keys_age=plugs.signing_keys.age,

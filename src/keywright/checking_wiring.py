@@ -4,22 +4,17 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass
-from operator import attrgetter
 
-from keywright import __version__, rules, telemetry
+from keywright import __version__, rules, shared_wiring
 from keywright.api.feed import FeedParts
-from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.callers import Callers
-from keywright.api.verify.responses import log_refused_key
 from keywright.config import Settings
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
+from keywright.keys.cache import WEIGHT_BYTES, KeyCache
 from keywright.keys.usage import UsageBook
-from keywright.keys.verdict import Code
 from keywright.plugs import Plugs, few_turns, turns_of
 from keywright.service.background_tasks import KeyTasks, ProcessTasks, ProcessWork
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.verification import Checker, Verification
+from keywright.service.checking.verification import Checker
 from keywright.service.checking.warm_up import WarmUp
 from keywright.service.figures.tasks import FiguresTasks
 from keywright.service.figures.verdict_counts import VerdictTally
@@ -42,7 +37,7 @@ class CheckingParts:
 def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
     """Build the parts; nothing of them runs yet."""
     usage, tally = UsageBook(), VerdictTally()
-    cache, verifier_cache = _key_cache(settings), VerifierCache(10_000)
+    cache, verifier_cache = shared_wiring.key_cache(settings), VerifierCache(10_000)
     follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
     verifiers = Verifiers(
         store=plugs.store,
@@ -56,38 +51,23 @@ def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
         turns=few_turns(plugs),
     )
     callers = Callers(verifiers, plugs.authenticator, brand=settings.key_brand)
-    verification = Verification(
+    counters = shared_wiring.metric_counters()
+    checker = shared_wiring.checker(
+        settings,
         plugs.store,
         cache,
-        brand=settings.key_brand,
+        usage,
+        plugs.limiter,
+        counters={code: tally.counter(code, count) for code, count in counters.items()},
         now=plugs.now,
         monotonic=plugs.monotonic,
-        outage_seconds=settings.outage_seconds,
         turns=turns_of(plugs, "look-ups"),
-        on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
     )
     return CheckingParts(
-        Checker(
-            verification=verification,
-            usage=usage,
-            failures=FailureLimit(),
-            limiter=plugs.limiter,
-            on_refused=log_refused_key,
-            counters={code: tally.counter(code, telemetry.verdicts.labels(code.value).inc) for code in Code},
-            now=plugs.now,
-            monotonic=plugs.monotonic,
-        ),
+        checker,
         callers,
         FeedParts(store=plugs.store, follower=follower, clock=plugs.clock, monotonic=plugs.monotonic),
         _work(settings, plugs, follower, usage, tally, cache),
-    )
-
-
-def _key_cache(settings: Settings) -> KeyCache:
-    return KeyCache(
-        settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES,
-        size_of=attrgetter("weight"),
-        prepare=preparing(bodies.prepare, proxy_answers.prepare),
     )
 
 

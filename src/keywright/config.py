@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from keywright import config_values as values
 from keywright.keys.addresses import Networks, proxy_networks
-from keywright.keys.format import BRAND
 from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
@@ -58,12 +57,7 @@ class DatabaseSettings(BaseModel):
         """Whether `KEYWRIGHT_ORG_CLAIM_FORMAT` is set: then the operator knows where the ids come from."""
         return "org_claim_format" in self.model_fields_set
 
-    @field_validator("key_brand")
-    @classmethod
-    def _brand(cls, value: str) -> str:
-        if not BRAND.fullmatch(value):
-            raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
-        return value
+    _brand = field_validator("key_brand")(values.brand)
 
 
 class Settings(DatabaseSettings):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from keywright.keys.addresses import is_loopback
-from keywright.keys.format import ENVIRONMENT
+from keywright.keys.format import BRAND, ENVIRONMENT
 from keywright.keys.record import DESCRIPTION_MAX
 from keywright.keys.scopes import is_scope
 from keywright.keys.shown_text import flaw_in_description
@@ -55,6 +55,13 @@ def none_if_empty(value: object) -> object:
 def catalogue(value: object) -> object:
     """Read a list of scopes; see `read_catalogue`."""
     return read_catalogue(value) if isinstance(value, str) else value
+
+
+def brand(value: str) -> str:
+    """Check the first part of keys."""
+    if not BRAND.fullmatch(value):
+        raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
+    return value
 
 
 def bare_domain(value: str | None) -> str | None:

@@ -5,21 +5,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keywright import telemetry
+from keywright import shared_wiring, telemetry
 from keywright.auth.access_token import AccessTokens, VerifiedTokens
 from keywright.auth.jwks import KeySet
 from keywright.config import Settings
 from keywright.console.ports import IdentityProvider
 from keywright.console_wiring import identity_provider
-from keywright.rate_limiting.engine import RunningLimiter, open_limiter
+from keywright.rate_limiting.engine import RunningLimiter
 from keywright.service.checking.ports import Seconds
 from keywright.service.ports import Authenticator, Clock, Entropy, NewId, SigningKeys
 from keywright.service.turns import Turns
 from keywright.storage.engine import RunningStore, open_store
 from keywright.system import boot_seconds, new_id, utc_now
-
-# As many keys with limits as keys of the usual size in the cache.
-_LIMITED_KEYS_PER_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +40,7 @@ def plugs_of(settings: Settings) -> Plugs:
     key_set = KeySet(settings.issuer, on_fetch=lambda outcome: telemetry.key_set_fetches.labels(outcome).inc())
     return Plugs(
         store=open_store(settings.database_url.get_secret_value(), on_batch=telemetry.observe_commit),
-        limiter=open_limiter(
-            None if settings.redis_url is None else settings.redis_url.get_secret_value(),
-            monotonic=boot_seconds,
-            capacity=settings.cache_mib * _LIMITED_KEYS_PER_MIB,
-            on_outage=settings.limits_on_outage,
-            on_uncounted=telemetry.limits_uncounted.inc,
-        ),
+        limiter=shared_wiring.rate_limiter(settings, monotonic=boot_seconds),
         authenticator=AccessTokens(
             issuer=settings.issuer,
             audience=settings.audience,

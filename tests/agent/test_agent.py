@@ -19,7 +19,15 @@ from keywright.keys.pair import mint
 from tests.api.caller import Caller
 from tests.api.verifier import BATCH, VERIFY, Verifier, create_verifier, revoke_verifier
 from tests.conftest import on_any_store
-from tests.live import LiveService, clean_environment, client_of, environment, start_agent, start_service
+from tests.live import (
+    LiveService,
+    agent_environment,
+    clean_environment,
+    client_of,
+    environment,
+    start_agent,
+    start_service,
+)
 from tests.waiting import eventually
 
 # Tests of `service` run on one store, which is behind the service: tests/api/test_key_facts.py runs on both.
@@ -28,12 +36,6 @@ ELSEWHERE, HOME = "198.51.100.7", "203.0.113.9"
 
 
 _REQUEST_ID = re.compile(rb'"request_id":"[0-9a-f-]+"')
-
-
-def settings(service: LiveService, credential: str, **more: str) -> dict[str, str]:
-    """Give the settings of an agent of *service*."""
-    named = {f"KEYWRIGHT_{name.upper()}": value for name, value in more.items()}
-    return {"KEYWRIGHT_URL": service.base_url, "KEYWRIGHT_VERIFIER": credential, **named}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def credential(service: LiveService) -> str:
 @pytest.fixture(scope="module")
 def agent(service: LiveService, credential: str) -> Iterator[LiveService]:
     """An agent that follows the changes."""
-    with start_agent(settings(service, credential, agent_name="agent-1")) as live:
+    with start_agent(agent_environment(service, credential, agent_name="agent-1")) as live:
         live.await_ready()
         yield live
 
@@ -157,8 +159,8 @@ def test_uses_reach_the_service(both: tuple[Verifier, Verifier], caller: Caller)
 
 
 @on_any_store
-def test_who_may_ask(agent: LiveService, credential: str) -> None:
-    """Over TCP the agent wants its token, which is the credential of its own unless it has another one."""
+def test_callers_on_a_port(agent: LiveService, credential: str) -> None:
+    """On a port callers need the credential, which is the agent's own unless another one is set."""
     with client_of(agent) as client:
         assert client.post(VERIFY, json={"key": "x"}).json()["code"] == "missing_token"
         wrong = client.post(VERIFY, json={"key": "x"}, headers={"Authorization": "Bearer something"})
@@ -170,12 +172,12 @@ def test_who_may_ask(agent: LiveService, credential: str) -> None:
 
 
 @on_any_store
-def test_a_token_of_its_own(service: LiveService, credential: str) -> None:
-    """With a token of its own the agent takes that, and the credential of the service no longer."""
-    token = "a-token-of-this-machine"
-    with start_agent(settings(service, credential, agent_token=token, metrics="path")) as agent:
+def test_a_credential_for_callers(service: LiveService, credential: str) -> None:
+    """With a credential for callers the agent accepts that one, and its own no longer."""
+    chosen = "a-credential-of-this-machine"
+    with start_agent(agent_environment(service, credential, agent_credential=chosen, metrics="path")) as agent:
         agent.await_ready()
-        with Verifier(agent, f"Bearer {token}") as mine, Verifier(agent, f"Bearer {credential}") as other:
+        with Verifier(agent, f"Bearer {chosen}") as mine, Verifier(agent, f"Bearer {credential}") as other:
             assert mine.code("x") == "not_found"
             assert other.ask("x").status_code == 401
             assert "keywright_verdicts_total" in mine.http.get("/metrics").text
@@ -183,10 +185,10 @@ def test_a_token_of_its_own(service: LiveService, credential: str) -> None:
 
 @on_any_store
 def test_a_unix_socket(service: LiveService, credential: str, caller: Caller, tmp_path: Path) -> None:
-    """On a Unix socket nobody needs a token; its mode is 0660, and it is gone with the agent."""
+    """On a Unix socket callers need no credential; its mode is 0660, and it is gone with the agent."""
     path = tmp_path / "agent.sock"
     key = caller.create(name="local")["private_key"]
-    env = settings(service, credential, agent_listen=f"unix:{path}")
+    env = agent_environment(service, credential, agent_listen=f"unix:{path}")
     with start_agent(env) as agent:
         agent.await_ready()
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
@@ -216,8 +218,12 @@ def agent_that_ends(env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         ({"KEYWRIGHT_URL": "https://keys.example", "KEYWRIGHT_VERIFIER": "secret"}, "keywright verifiers create"),
         ({"KEYWRIGHT_URL": "x", "KEYWRIGHT_VERIFIER": "x", "KEYWRIGHT_AGENT_LISTEN": "8080"}, "KEYWRIGHT_AGENT_LISTEN"),
         (
-            {"KEYWRIGHT_URL": "x", "KEYWRIGHT_VERIFIER": "x", "KEYWRIGHT_AGENT_TOKEN": "a secret of several words"},
-            "KEYWRIGHT_AGENT_TOKEN",
+            {
+                "KEYWRIGHT_URL": "x",
+                "KEYWRIGHT_VERIFIER": "x",
+                "KEYWRIGHT_AGENT_CREDENTIAL": "a secret of several words",
+            },
+            "KEYWRIGHT_AGENT_CREDENTIAL",
         ),
     ],
 )
@@ -236,7 +242,8 @@ def test_an_outage(issuer: DevIssuer) -> None:
         credential = create_verifier(service, "agents")
         with Caller(service, issuer) as caller:
             key, unseen = (caller.create(name=name)["private_key"] for name in ("seen", "unseen"))
-        with start_agent(settings(service, credential)) as agent, Verifier(agent, f"Bearer {credential}") as verifier:
+        env = agent_environment(service, credential)
+        with start_agent(env) as agent, Verifier(agent, f"Bearer {credential}") as verifier:
             agent.await_ready()
             assert verifier.code(key) == "valid"
             service.process.send_signal(signal.SIGSTOP)
@@ -253,15 +260,18 @@ def test_an_outage(issuer: DevIssuer) -> None:
 
 
 def test_a_credential_that_was_revoked(issuer: DevIssuer) -> None:
-    """An agent that the service no longer accepts refuses no key: it answers 503, and its log says why."""
+    """An agent that the service no longer accepts neither accepts nor refuses any key, and its log says why."""
     with start_service(environment(issuer)) as service:
         credential = create_verifier(service, "agents")
         with Caller(service, issuer) as caller:
             key = caller.create(name="seen")["private_key"]
-        with start_agent(settings(service, credential)) as agent, Verifier(agent, f"Bearer {credential}") as verifier:
+        env = agent_environment(service, credential)
+        with start_agent(env) as agent, Verifier(agent, f"Bearer {credential}") as verifier:
             agent.await_ready()
+            assert verifier.code(key) == "valid"
             revoke_verifier(service, "agents")
             eventually(lambda: verifier.ask(key).status_code == 503)
+            assert verifier.code("no key") == "not_found"
             eventually(lambda: any("does not accept" in str(line) for line in agent.log()))
 
 
@@ -270,7 +280,7 @@ def test_killed_and_restarted_under_revocations(
     service: LiveService, credential: str, caller: Caller, tmp_path: Path
 ) -> None:
     """Killed at any time and started again, an agent accepts no key for longer than the bound after its revocation."""
-    env = settings(service, credential, agent_listen=f"unix:{tmp_path / 'agent.sock'}")
+    env = agent_environment(service, credential, agent_listen=f"unix:{tmp_path / 'agent.sock'}")
     keys = [caller.create(name=f"key {number}") for number in range(3)]
     for key in keys:
         with start_agent(env) as agent, Verifier(agent, None) as verifier:

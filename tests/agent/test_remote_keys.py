@@ -48,7 +48,7 @@ async def remote(fake: FakeService, seconds: float = USUAL_TIMING.answer, url: s
 
 @asynccontextmanager
 async def agent(fake: FakeService) -> AsyncIterator[httpx.AsyncClient]:
-    """Run an agent of *fake* that needs no token and follows the changes."""
+    """Run an agent of *fake* whose callers need no credential, and that follows the changes."""
     app = create_app(load(url=fake.url, verifier=fake.credential, agent_access="open"))
     async with alive(app) as client:
         while (await client.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - it is a server that is waited for

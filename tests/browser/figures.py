@@ -77,7 +77,7 @@ FIGURES: dict[str, dict[str, Any]] = {
                 name="gateway",
                 version="1.0.0",
                 unacknowledged=1,
-                lag_ms=None,
+                lag_ms=12,
             ),
         ],
     },

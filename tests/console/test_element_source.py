@@ -60,14 +60,15 @@ def test_the_console_fetches_all_first_files_at_once() -> None:
     assert set(re.findall(r'<link rel="modulepreload".* href="\{element\}/(.+)">', page)) == found
 
 
-def messages(language: str) -> dict[str, str]:
-    text = (ELEMENT / "messages" / f"{language}.js").read_text()
+def messages(language: str, folder: Path = ELEMENT) -> dict[str, str]:
+    text = (folder / "messages" / f"{language}.js").read_text()
     return {quoted or bare: value for quoted, bare, value in MESSAGE.findall(text)}
 
 
-def test_every_language_has_every_message() -> None:
+@pytest.mark.parametrize("folder", [ELEMENT, STATIC / "console" / "operator"], ids=lambda folder: folder.name)
+def test_every_language_has_every_message(folder: Path) -> None:
     """Both languages have the same messages with the same placeholders and plural forms."""
-    english, german = messages("en"), messages("de")
+    english, german = messages("en", folder), messages("de", folder)
     assert english.keys() == german.keys()
     for name, text in english.items():
         assert sorted(set(re.findall(r"\{\w+\}|\w+(?=: ')", text))) == sorted(

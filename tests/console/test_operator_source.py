@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.test_element_source import FORBIDDEN, MESSAGE, STATIC
-from tests.console.test_element_source import messages as messages_of_element
+from tests.console.test_element_source import FORBIDDEN, STATIC, messages
 
 CONSOLE = STATIC / "console"
 OURS = sorted(CONSOLE.rglob("*.js"))
@@ -30,26 +29,12 @@ def test_imports() -> None:
             assert (path.parent / target).resolve().is_relative_to(STATIC), (path, target)
 
 
-def messages(language: str) -> dict[str, str]:
-    text = (CONSOLE / "operator" / "messages" / f"{language}.js").read_text()
-    return {quoted or bare: value for quoted, bare, value in MESSAGE.findall(text)}
-
-
-def test_every_language_has_every_message() -> None:
-    """Both languages have the same messages with the same placeholders and plural forms."""
-    english, german = messages("en"), messages("de")
-    assert english.keys() == german.keys()
-    for name, text in english.items():
-        assert sorted(set(re.findall(r"\{\w+\}|\w+(?=: ')", text))) == sorted(
-            set(re.findall(r"\{\w+\}|\w+(?=: ')", german[name]))
-        ), name
-
-
 def test_every_message_that_is_used_is_there() -> None:
     """Each message named in the code has a text, of the operator's page or of the element."""
     code = "".join(path.read_text() for path in (CONSOLE / "operator").glob("*.js"))
     used = set(re.findall(r"\bt\('([\w.]+)'", code))
-    assert used - messages("en").keys() - messages_of_element("en").keys() == set()
+    own, element = messages("en", CONSOLE / "operator").keys(), messages("en").keys()
+    assert used - own - element == set()
     # Some are named in pieces, such as `state.${state}`, and some replace words of the element.
-    plain = {name for name in messages("en").keys() - messages_of_element("en").keys() if "." not in name}
+    plain = {name for name in own - element if "." not in name}
     assert {name for name in plain if not re.search(rf"\b{name}\b", code)} == set()

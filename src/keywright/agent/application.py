@@ -1,16 +1,14 @@
 """The wiring of an agent: `service.checking` over the keys of a service, behind the routes of `api.verify`."""
 
-import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from starlette.types import Lifespan
 
-from keywright import telemetry
+from keywright import shared_wiring
 from keywright.agent.callers import LocalCallers
 from keywright.agent.followed import Followed
 from keywright.agent.health import Health
@@ -19,23 +17,15 @@ from keywright.agent.session import AgentSession
 from keywright.agent.settings import AgentSettings
 from keywright.api.http.connections import Connections
 from keywright.api.measures import Measures
-from keywright.api.verify import bodies, proxy_answers
 from keywright.api.verify.fast_path import FastPath
 from keywright.api.verify.forward_auth import ForwardAuth
-from keywright.api.verify.responses import log_refused_key
 from keywright.api.verify.routes import ServiceApp
 from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls, process_name
-from keywright.keys.cache import WEIGHT_BYTES, KeyCache, preparing
 from keywright.keys.usage import MOST_SOURCES, UsageBook
-from keywright.keys.verdict import Code
-from keywright.rate_limiting.engine import RunningLimiter, open_limiter
-from keywright.service.checking.failure_limit import FailureLimit
-from keywright.service.checking.verification import Checker, Verification
+from keywright.rate_limiting.engine import RunningLimiter
+from keywright.service.checking.verification import Checker
 from keywright.service.turns import Turns
 from keywright.system import boot_seconds
-
-_OTHER_FILES = 128
-_LIMITED_KEYS_PER_MIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +48,10 @@ def create_app(settings: AgentSettings) -> ServiceApp:
     """
     service = Service(settings.url, settings.verifier.get_secret_value(), settings.key_brand, settings.allow_http)
     calls = ServiceCalls(service, USUAL_TIMING, None)
-    cache, usage = _key_cache(settings), UsageBook(most_records=2 * MOST_SOURCES)
+    cache, usage = shared_wiring.key_cache(settings), UsageBook(most_records=2 * MOST_SOURCES)
     followed = Followed(cache, usage, monotonic=boot_seconds, wall=time.time)
-    keys, limiter = RemoteKeys(calls, USUAL_TIMING.answer), _limiter(settings)
+    keys = RemoteKeys(calls, USUAL_TIMING.answer)
+    limiter = shared_wiring.rate_limiter(settings, monotonic=boot_seconds)
     session = AgentSession(
         followed,
         calls,
@@ -69,66 +60,27 @@ def create_app(settings: AgentSettings) -> ServiceApp:
         outage_seconds=settings.outage_seconds,
         heard=keys.heard,
     )
-    checker = _checker(settings, keys, followed, cache, usage, limiter)
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    connections = Connections(settings.max_connections, files=max(16, files - _OTHER_FILES))
+    checker = shared_wiring.checker(
+        settings,
+        keys,
+        cache,
+        usage,
+        limiter,
+        counters=shared_wiring.metric_counters(),
+        now=followed.now,
+        monotonic=boot_seconds,
+        # Each is a request: without a bound they would take the connections of the feed and of reports.
+        turns=Turns(boot_seconds, most=8, alone=8, together=8, longest=1024, longest_of_share=1024),
+    )
+    connections = shared_wiring.connections(settings.max_connections)
     measures = Measures(
         followed_since=lambda: followed.since, keys_age=None, connections=connections, monotonic=boot_seconds
     )
     return _application(settings, checker, connections, AgentParts(followed, keys, session, limiter, measures))
 
 
-def _key_cache(settings: AgentSettings) -> KeyCache:
-    return KeyCache(
-        settings.cache_mib * 1024 * 1024 // WEIGHT_BYTES,
-        size_of=attrgetter("weight"),
-        prepare=preparing(bodies.prepare, proxy_answers.prepare),
-    )
-
-
-def _limiter(settings: AgentSettings) -> RunningLimiter:
-    return open_limiter(
-        None if settings.redis_url is None else settings.redis_url.get_secret_value(),
-        monotonic=boot_seconds,
-        capacity=settings.cache_mib * _LIMITED_KEYS_PER_MIB,
-        on_outage=settings.limits_on_outage,
-        on_uncounted=telemetry.limits_uncounted.inc,
-    )
-
-
-def _checker(
-    settings: AgentSettings,
-    keys: RemoteKeys,
-    followed: Followed,
-    cache: KeyCache,
-    usage: UsageBook,
-    limiter: RunningLimiter,
-) -> Checker:
-    verification = Verification(
-        keys,
-        cache,
-        brand=settings.key_brand,
-        now=followed.now,
-        monotonic=boot_seconds,
-        outage_seconds=settings.outage_seconds,
-        # Each is a request: without a bound they would take the connections of the feed and of reports.
-        turns=Turns(boot_seconds, most=8, alone=8, together=8, longest=1024, longest_of_share=1024),
-        on_wait=telemetry.queue_wait_seconds.labels("look-ups").observe,
-    )
-    return Checker(
-        verification=verification,
-        usage=usage,
-        failures=FailureLimit(),
-        limiter=limiter,
-        on_refused=log_refused_key,
-        counters={code: telemetry.verdicts.labels(code.value).inc for code in Code},
-        now=followed.now,
-        monotonic=boot_seconds,
-    )
-
-
 def _application(settings: AgentSettings, checker: Checker, connections: Connections, parts: AgentParts) -> ServiceApp:
-    callers = LocalCallers(settings.token, brand=settings.key_brand, monotonic=boot_seconds)
+    callers = LocalCallers(settings.credential, brand=settings.key_brand, monotonic=boot_seconds)
     forward_auth = None
     if settings.forward_auth == "on":
         forward_auth = ForwardAuth(

@@ -1,4 +1,4 @@
-"""Who may ask an agent: everybody who reaches its socket, or whoever shows its token."""
+"""The callers of an agent: all that reach its socket, or those with its credential."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _CALLER = Caller(_LOCAL.name, _LOCAL, None)
 
 
 class _NoOtherVerifiers:
-    """A store without verifiers: the token of the agent is in the cache for good."""
+    """A store without verifiers: that of the agent's callers is in the cache for good."""
 
     async def add_verifier(self, _verifier: Verifier, _credential_digest: bytes) -> None:
         raise NotImplementedError
@@ -34,18 +34,18 @@ class _NoOtherVerifiers:
 
 class LocalCallers:
     """
-    Recognizes whoever asks the agent; for `api.verify`.
+    Recognizes the callers of an agent; for `api.verify`.
 
     Args:
-        token: The token that is asked for; None where every caller is good.
+        credential: The credential of callers; None where they need none.
         brand: The first part of a key's text.
         monotonic: A monotonic clock, in seconds.
     """
 
-    def __init__(self, token: str | None, *, brand: str, monotonic: Seconds) -> None:
-        # It never expires: nothing changes the token of a running agent.
+    def __init__(self, credential: str | None, *, brand: str, monotonic: Seconds) -> None:
+        # It never expires: nothing changes the credential of a running agent.
         cache = VerifierCache(2, bound=inf)
-        cache.end(cache.begin(digest_of((token or "").encode())), _LOCAL)
+        cache.end(cache.begin(digest_of((credential or "").encode())), _LOCAL)
         cache.synced(monotonic())
         self.verifiers = Verifiers(
             store=_NoOtherVerifiers(),
@@ -57,7 +57,7 @@ class LocalCallers:
             brand=brand,
             outage_seconds=0,
         )
-        self.anonymous = token is None
+        self.anonymous = credential is None
         """Whether a request needs no credential."""
 
     async def recognize(self, authorization: Sequence[str]) -> Caller:
@@ -68,9 +68,9 @@ class LocalCallers:
             authorization: The values of all `Authorization` headers.
 
         Raises:
-            Refusal: The token is missing or malformed.
+            Refusal: The credential is missing or malformed.
             InvalidToken: It is another one.
         """
         if not self.anonymous and await self.verifiers.recognize(bearer_of(authorization)) is None:
-            raise InvalidToken("This is not the token of the agent.")
+            raise InvalidToken("This is not the credential of the agent.")
         return _CALLER

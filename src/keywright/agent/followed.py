@@ -3,6 +3,7 @@
 from math import inf
 from uuid import uuid4
 
+from keywright.client.verifier import _clocks as clocks
 from keywright.keys.cache import BOUND_SECONDS, KeyCache
 from keywright.keys.usage import UsageBook
 from keywright.keys.usage_records import UsageRecord
@@ -53,10 +54,10 @@ class Followed:
         self._cache.fresh_until = -inf
 
     def set_time(self, time: float, slack: float, received: float) -> float:
-        """Set the clock by the service's, only as far as it is proven wrong; see `FollowingCache`."""
-        self._epoch = min(max(received + self._epoch, time), time + slack) - received
+        """Set the clock by the service's; see `FollowingCache`."""
+        self._epoch = clocks.corrected(received + self._epoch, time, slack) - received
         shown = self._wall()
-        return shown - min(max(shown, time), time + slack)
+        return shown - clocks.corrected(shown, time, slack)
 
     def take_usage(self, most: int) -> list[UsageRecord]:
         """Remove and give at most *most* usage records, to be reported."""

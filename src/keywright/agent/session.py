@@ -1,17 +1,13 @@
 """The session of an agent with its service: the feed of changes, acknowledgements, and reports of usage."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from keywright.agent.followed import Followed
-from keywright.client.errors import KeywrightError
 from keywright.client.verifier._calls import ServiceCalls, Timing
-from keywright.client.verifier._feed import Feed
+from keywright.client.verifier._feed import Feed, session_parameters
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
-
-_logger = logging.getLogger("keywright.agent")
 
 
 class AgentSession:
@@ -41,7 +37,7 @@ class AgentSession:
         self._calls = calls
         self._timing = timing
         self._heard = heard
-        self._parameters = {"session": str(followed.session), "name": name, "outage_seconds": str(outage_seconds)}
+        self._parameters = session_parameters(followed.session, name, outage_seconds)
         self._reports: Reports | None = None
         self._following: asyncio.Task[None] | None = None
         # What `heard` was called for last.
@@ -66,11 +62,7 @@ class AgentSession:
             return
         self._followed.end()
         try:
-            async with asyncio.timeout(self._timing.end):
-                # Before the feed is closed, so that the service notes an orderly end and not a broken connection.
-                await self._reports.finish()
-        except (TimeoutError, KeywrightError) as error:
-            _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
+            await self._reports.finish()
         finally:
             await self._calls.connected()
             await end_tasks([self._following])

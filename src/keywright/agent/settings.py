@@ -8,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from keywright import config
 from keywright import config_values as values
 from keywright.keys.addresses import Networks, proxy_networks
-from keywright.keys.format import BRAND
 
-UNIX = "unix:"
+_UNIX = "unix:"
 _LISTEN = re.compile(r"unix:/[^\0]+|(\[[0-9a-f:.]+\]|[^:\s/]+):[0-9]{1,5}", re.IGNORECASE)
 _NAME = re.compile("[!-~]{1,100}")
-# RFC 6750, section 2.1: what a caller can show as a bearer token.
-_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+# RFC 6750, section 2.1: what stands behind `Bearer`.
+_BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
 class AgentSettings(BaseModel):
@@ -33,16 +32,16 @@ class AgentSettings(BaseModel):
         description="Where the agent listens: `host:port`, or `unix:/run/keywright/agent.sock` for a Unix socket with "
         "the mode 0660.",
     )
-    agent_access: Literal["token", "open"] | None = Field(
+    agent_access: Literal["credential", "open"] | None = Field(
         default=None,
-        description="Who may ask. `token`: whoever shows `KEYWRIGHT_AGENT_TOKEN`. `open`: everybody who reaches the "
-        "socket. By default `open` for a Unix socket, and `token` for a port.",
+        description="Which requests are answered. `credential`: those with `KEYWRIGHT_AGENT_CREDENTIAL`. `open`: all "
+        "that reach the socket. By default `open` for a Unix socket, and `credential` for a port.",
     )
-    agent_token: SecretStr | None = Field(
+    agent_credential: SecretStr | None = Field(
         default=None,
-        description="The token that callers show as `Authorization: Bearer …`, proxies in `X-Keywright-Verifier`; at "
-        "least 16 letters, digits and `-._~+/`. By default the credential in `KEYWRIGHT_VERIFIER`, so that an API "
-        "server that asked the service itself changes nothing but the address.",
+        description="The credential of callers, in `Authorization: Bearer …`, of proxies in `X-Keywright-Verifier`; at "
+        "least 16 letters, digits and `-._~+/`. By default that in `KEYWRIGHT_VERIFIER`, so that an API server that "
+        "called the service before changes nothing but the address.",
     )
     agent_name: str | None = Field(
         default=None,
@@ -97,12 +96,13 @@ class AgentSettings(BaseModel):
     # fmt: off
     _split = field_validator("trusted_proxies", mode="before")(values.split)
     _unset = field_validator(
-        "agent_access", "agent_token", "agent_name", "redis_url", mode="before",
+        "agent_access", "agent_credential", "agent_name", "redis_url", mode="before",
     )(values.none_if_empty)
     _redis = field_validator("redis_url")(values.redis_url)
     _networks = field_validator("trusted_proxies")(values.networks)
     _listening = field_validator("metrics")(values.metrics)
-    _secret = field_validator("agent_token")(values.client_secret)
+    _secret = field_validator("agent_credential")(values.client_secret)
+    _brand = field_validator("key_brand")(values.brand)
     # fmt: on
 
     @field_validator("agent_listen")
@@ -112,10 +112,10 @@ class AgentSettings(BaseModel):
             raise ValueError("must be host:port, or unix: and the path of a socket")
         return value
 
-    @field_validator("agent_token")
+    @field_validator("agent_credential")
     @classmethod
     def _bearer(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+        if value is not None and not _BEARER.fullmatch(value.get_secret_value()):
             raise ValueError("must be of letters, digits and -._~+/")
         return value
 
@@ -126,18 +126,16 @@ class AgentSettings(BaseModel):
             raise ValueError("must be 1 to 100 printable ASCII characters without a space")
         return value
 
-    @field_validator("key_brand")
-    @classmethod
-    def _brand(cls, value: str) -> str:
-        if not BRAND.fullmatch(value):
-            raise ValueError("must be 1 to 12 characters, a-z and 0-9, beginning with a letter")
-        return value
+    @property
+    def socket_path(self) -> str | None:
+        """The path of the Unix socket; None for a port."""
+        return self.agent_listen.removeprefix(_UNIX) if self.agent_listen.startswith(_UNIX) else None
 
     @property
-    def token(self) -> str | None:
-        """The token that callers show; None where everybody may ask."""
-        access = self.agent_access or ("open" if self.agent_listen.startswith(UNIX) else "token")
-        return None if access == "open" else (self.agent_token or self.verifier).get_secret_value()
+    def credential(self) -> str | None:
+        """The credential of callers; None where they need none."""
+        access = self.agent_access or ("credential" if self.socket_path is None else "open")
+        return None if access == "open" else (self.agent_credential or self.verifier).get_secret_value()
 
     @property
     def proxy_networks(self) -> Networks:

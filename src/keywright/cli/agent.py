@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from keywright.telemetry import Log
 
 _FAILED = "The agent could not start; the log has the cause."
-_UNIX = "unix:"
 
 
 @click.command(cls=Command, examples=("keywright agent", "keywright agent --listen unix:/run/keywright/agent.sock"))
@@ -56,14 +55,13 @@ def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack)
     with exits.ending_on(KeywrightError, code=exits.MISUSED):
         app = create_app(settings)
     with exits.ending_on(listening.CannotListen, code=exits.MISUSED):
-        listener = _listen(settings.agent_listen, resources)
+        listener, url = _listen(settings, resources)
         metrics_url = resources.enter_context(metrics.served(settings.metrics))
-    url = _shown(settings.agent_listen) or listening.bound_url(listener, listening.split(settings.agent_listen)[0])
 
     def ready() -> None:
         starting.close()
         took = round(time.monotonic() - began, 3)
-        access = "open" if settings.token is None else "token"
+        access = "open" if settings.credential is None else "credential"
         fields = {"url": url, "access": access, "metrics": metrics_url, "service": settings.url}
         log.info("ready", **fields, seconds=took, version=__version__)
 
@@ -82,11 +80,10 @@ def _begin_to_log(settings: "AgentSettings") -> "Log":
     return telemetry.Log("keywright.lifecycle")
 
 
-def _listen(address: str, resources: ExitStack) -> socket.socket:
-    if not address.startswith(_UNIX):
-        return resources.enter_context(listening.listen(*listening.split(address)))
-    return resources.enter_context(listening.unix_socket(address.removeprefix(_UNIX)))
-
-
-def _shown(address: str) -> str | None:
-    return address if address.startswith(_UNIX) else None
+def _listen(settings: "AgentSettings", resources: ExitStack) -> tuple[socket.socket, str]:
+    """Open the socket of the agent, and give it with its address, for the log."""
+    if settings.socket_path is not None:
+        return resources.enter_context(listening.unix_socket(settings.socket_path)), settings.agent_listen
+    host, port = listening.split(settings.agent_listen)
+    listener = resources.enter_context(listening.listen(host, port))
+    return listener, listening.bound_url(listener, host)

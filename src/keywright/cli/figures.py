@@ -170,7 +170,7 @@ def _print_revocations(found: "RevocationFiguresResponse") -> None:
 
 def _print_verifiers(found: "VerifierFiguresResponse") -> None:
     rows = [
-        (each.kind, each.verifier or "", each.name, each.version or "–", str(each.unacknowledged), _ms(each.lag_ms))
+        (each.kind, each.verifier or "", each.name, each.version or "–", str(each.unacknowledged), f"{each.lag_ms} ms")
         for each in found.sessions
     ]
     print_rows(("Kind", "Verifier", "Process", "Version", "Unacknowledged", "Lag"), rows)

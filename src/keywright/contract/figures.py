@@ -152,7 +152,7 @@ class ConnectedSessionResponse:
     seen_at: AwareTime
     unacknowledged: Count
     """How many of the 20 newest changes it has not acknowledged"""
-    lag_ms: Count | None
+    lag_ms: Count
     """How long the oldest of these waits; 0 where none does"""
 
 

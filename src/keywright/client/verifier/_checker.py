@@ -264,18 +264,11 @@ class LocalChecker:
             self._fresh_until = -inf
 
     def set_time(self, time: float, slack: float, received: float) -> float:
-        """
-        Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
-
-        The clock is moved only as far as that proves it wrong.
-
-        Returns:
-            The proven error of this machine's own clock, in seconds.
-        """
+        """Set the clock by the service's; see `FollowingCache`."""
         with self._lock:
-            self._epoch = min(max(received + self._epoch, time), time + slack) - received
+            self._epoch = clocks.corrected(received + self._epoch, time, slack) - received
         shown = self._wall()
-        self.clock_error_seconds = shown - min(max(shown, time), time + slack)
+        self.clock_error_seconds = shown - clocks.corrected(shown, time, slack)
         return self.clock_error_seconds
 
     def take_usage(self, most: int) -> list[UsageRecord]:

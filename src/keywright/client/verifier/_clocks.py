@@ -27,5 +27,17 @@ def _going_on() -> Clock:
     return time.monotonic
 
 
+def corrected(shown: float, time: float, slack: float) -> float:
+    """
+    Move the reading of a clock as far as another clock proves it wrong, and no further.
+
+    Args:
+        shown: The reading, in seconds of the epoch.
+        time: What the other clock, which decides, showed at most *slack* seconds before that reading.
+        slack: The longest time between the two readings, in seconds.
+    """
+    return min(max(shown, time), time + slack)
+
+
 monotonic: Clock = _going_on()
 epoch: Clock = time.time

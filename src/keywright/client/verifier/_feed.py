@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
+from uuid import UUID
 
 import httpx
 
@@ -46,6 +47,18 @@ _logger = logging.getLogger("keywright.client")
 _random = secrets.SystemRandom()
 
 
+def session_parameters(session: UUID, name: str, outage_seconds: int) -> dict[str, str]:
+    """
+    Describe a session to the service, as receipts of revocations list it; for `Feed`.
+
+    Args:
+        session: Its id.
+        name: The name of its process.
+        outage_seconds: How long it accepts cached keys while the service is unavailable.
+    """
+    return {"session": str(session), "name": name, "outage_seconds": str(outage_seconds)}
+
+
 class FollowingCache(Protocol):
     """A cache that follows the feed, and the clock of its process."""
 
@@ -67,7 +80,19 @@ class FollowingCache(Protocol):
         ...
 
     def set_time(self, time: float, slack: float, received: float) -> float:
-        """Set the clock by the service's; see `LocalChecker.set_time`."""
+        """
+        Set the clock by the service's, which showed *time*, in seconds of the epoch, at most *slack* before *received*.
+
+        The clock is moved only as far as that proves it wrong.
+
+        Args:
+            time: Seconds of the epoch.
+            slack: Seconds.
+            received: A reading of `clock`.
+
+        Returns:
+            The proven error of this machine's own clock, in seconds.
+        """
         ...
 
 
@@ -185,7 +210,7 @@ class Feed:
         cache: It is emptied by the changes.
         calls: Reach the service.
         timing: Time limits, and pauses between two tries.
-        parameters: Describe the session to the service.
+        parameters: Of `session_parameters`.
         received: Called after each event, with the changes that were applied.
     """
 

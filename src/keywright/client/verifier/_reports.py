@@ -41,7 +41,7 @@ class Reports:
     Args:
         reporter: Counts usage.
         calls: Reach the service.
-        timing: Pauses between two reports.
+        timing: Pauses between two reports, and the longest time of the last ones.
     """
 
     def __init__(self, reporter: Reporter, calls: ServiceCalls, timing: Timing) -> None:
@@ -70,11 +70,18 @@ class Reports:
 
     async def finish(self) -> None:
         """
-        Send the remaining reports, and the end of this session; to be called once.
+        Send the remaining reports, and the end of this session; to be called once, before the feed is closed.
 
-        Raises:
-            KeywrightError: The service is unavailable.
+        Otherwise the service notes a broken connection and not an orderly end. It takes a bounded time; where that is
+        not enough, or the service is unavailable, the log says that the last report is lost.
         """
+        try:
+            async with asyncio.timeout(self._timing.end):
+                await self._finish()
+        except (TimeoutError, KeywrightError) as error:
+            _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
+
+    async def _finish(self) -> None:
         self._end.set()
         self._to_acknowledge.set()
         try:

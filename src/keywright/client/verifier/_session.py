@@ -5,15 +5,14 @@ One verifier session, from start to end, on one event loop: look-ups, the change
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from keywright.client.errors import KeywrightError, ServiceUnavailable
+from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing, within_time
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
-from keywright.client.verifier._feed import Feed
+from keywright.client.verifier._feed import Feed, session_parameters
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
 from keywright.client.verifier._verdicts import Verdict
@@ -21,8 +20,6 @@ from keywright.keys.cache import BOUND_SECONDS, LookUp
 from keywright.keys.verdict import Code
 
 CLOSED = "This verifier has been closed."
-
-_logger = logging.getLogger("keywright.client")
 
 
 class _Pending(NamedTuple):
@@ -57,7 +54,7 @@ class VerifierSession:
         # True from a timeout until the next answer or event of the service.
         self._silent = False
         self._ending = False
-        parameters = {"session": str(checker.session), "name": name, "outage_seconds": str(checker.outage_seconds)}
+        parameters = session_parameters(checker.session, name, checker.outage_seconds)
         feed = Feed(checker, calls, timing, parameters=parameters, received=self._received)
         self._feed = self.loop.create_task(self._follow(feed), name="keywright feed")
 
@@ -92,11 +89,7 @@ class VerifierSession:
         await self._calls.connected()
         await end_tasks(self._requests)
         try:
-            async with asyncio.timeout(self._timing.end):
-                # Before the feed is closed, so that the service notes an orderly end and not a broken connection.
-                await self._reports.finish()
-        except (TimeoutError, KeywrightError) as error:
-            _logger.info("the last report did not reach the service: %s", str(error) or "no answer in time")
+            await self._reports.finish()
         finally:
             await self._calls.connected()
             await end_tasks([self._feed])

@@ -46,16 +46,21 @@ const put = (el, drawer, key) => {
   read(el, drawer);
 };
 
-const show = async (el, drawer, name) => {
+const show = (el, drawer, name) => {
   const tab = Object.hasOwn(TABS, name) ? name : 'overview';
-  drawer.tab = tab;
   el.tab = tab;
   drawer.ended.abort();
   drawer.ended = new AbortController();
+  showTab(el, drawer, tab, TABS[tab]);
+};
+
+/** Shows a tab of a drawer once its module is loaded, unless another one was chosen meanwhile. */
+export const showTab = async (el, drawer, tab, load) => {
+  drawer.tab = tab;
   drawer.part = null;
   drawer.module = null;
   try {
-    const module = await TABS[tab]();
+    const module = await load();
     if (drawer.tab !== tab) return;
     drawer.module = module;
     drawer.part = module.open(el, drawer);
@@ -70,9 +75,7 @@ const view = (el, drawer) => {
   const { key, tab } = drawer;
   const tabs = Object.keys(TABS).filter((one) => !NEEDS[one] || el.may(NEEDS[one]) || one === 'history');
   const content = html`
-    <div class="tabs" role="tablist" aria-label=${key ? w.t('detailsOf', { name: key.name }) : w.t('loading')} @keydown=${(event) => byArrow(event, drawer, tabs)}>
-      ${tabs.map((one) => html`<button role="tab" part="tab" id="tab-${one}" aria-controls="tab-panel" aria-selected=${one === tab ? 'true' : 'false'} tabindex=${one === tab ? 0 : -1} @click=${() => drawer.show(one)}>${w.t(one)}</button>`)}
-    </div>
+    ${tabList(w, drawer, tabs)}
     <div role="tabpanel" id="tab-panel" part="panel" class="stack" aria-labelledby="tab-${tab}" tabindex="0">
       ${errorBox(el, drawer.error, html`<button part="button" @click=${() => drawer.read()}>${w.t('retry')}</button>`)}
       ${key && drawer.module ? drawer.module.view(el, drawer, drawer.part) : drawer.error ? nothing : html`<p class="muted" role="status">${w.t('loading')}</p>`}
@@ -83,8 +86,13 @@ const view = (el, drawer) => {
 
 const beside = (el, key) => html`<span class="mono muted nowrap">${shortDisplay(key)}</span>${environment(key)}${badge(el.w, stateOf(key, el.now))}`;
 
-/** Moves between tabs by the keys that people expect. */
-export const byArrow = (event, drawer, tabs) => {
+/** The tabs of a drawer. */
+export const tabList = (w, drawer, tabs) => html`<div class="tabs" role="tablist" aria-label=${drawer.key ? w.t('detailsOf', { name: drawer.key.name }) : w.t('loading')} @keydown=${(event) => byArrow(event, drawer, tabs)}>
+  ${tabs.map((one) => html`<button role="tab" part="tab" id="tab-${one}" aria-controls="tab-panel" aria-selected=${one === drawer.tab ? 'true' : 'false'} tabindex=${one === drawer.tab ? 0 : -1} @click=${() => drawer.show(one)}>${w.t(one)}</button>`)}
+</div>`;
+
+// Moves between tabs by the keys that people expect.
+const byArrow = (event, drawer, tabs) => {
   const rtl = getComputedStyle(event.currentTarget).direction === 'rtl';
   const at = tabs.indexOf(drawer.tab);
   const steps = { ArrowRight: rtl ? -1 : 1, ArrowLeft: rtl ? 1 : -1 };

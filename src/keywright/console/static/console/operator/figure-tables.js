@@ -48,6 +48,6 @@ const session = (el, one) => {
   return html`<tr>
     <th scope="row"><span class="mono">${one.name}</span>${one.verifier ? html`<p class="muted small">${w.t('credentialOf', { name: one.verifier })}</p>` : nothing}</th><td>${w.messages[`kind.${one.kind}`] ?? one.kind}</td><td>${one.version ?? '–'}</td>
     <td>${w.time(one.connected_at, now)}</td><td>${w.time(one.seen_at, now)}</td>
-    <td class="end">${w.number(one.unacknowledged)}</td><td class="end">${one.lag_ms === null ? w.t('unknownNetwork') : `${w.number(one.lag_ms)} ms`}</td>
+    <td class="end">${w.number(one.unacknowledged)}</td><td class="end">${w.number(one.lag_ms)} ms</td>
   </tr>`;
 };

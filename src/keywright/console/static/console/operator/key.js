@@ -1,6 +1,6 @@
 // The drawer of one key of any organization: what was found, overview, usage, events.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { byArrow } from '../../element/detail.js';
+import { showTab, tabList } from '../../element/detail.js';
 import { badge, stateOf } from '../../element/format.js';
 import { environment, shortDisplay } from '../../element/list.js';
 import { drawerDialog } from '../../element/overlay.js';
@@ -19,10 +19,10 @@ export const open = (el, id, found) => {
   const drawer = { id, found, key: found?.api_key ?? null, tab: '', part: null, module: null, error: null, receipt: null, ended: new AbortController() };
   drawer.view = () => view(el, drawer);
   drawer.put = (key) => put(el, drawer, key);
-  drawer.show = (tab) => show(el, drawer, tab);
+  drawer.show = (tab) => showTab(el, drawer, tab, TABS[tab]);
   if (found) readReceipt(el, drawer);
   else read(el, drawer);
-  show(el, drawer, 'overview');
+  drawer.show('overview');
   return drawer;
 };
 
@@ -54,29 +54,11 @@ const put = (el, drawer, key) => {
   el.requestUpdate();
 };
 
-const show = async (el, drawer, tab) => {
-  drawer.tab = tab;
-  drawer.part = null;
-  drawer.module = null;
-  try {
-    const module = await TABS[tab]();
-    if (drawer.tab !== tab) return;
-    drawer.module = module;
-    drawer.part = module.open(el, drawer);
-  } catch (error) {
-    el.failed(error);
-  }
-  el.requestUpdate();
-};
-
 const view = (el, drawer) => {
   const { w } = el;
   const { key, tab } = drawer;
-  const tabs = Object.keys(TABS);
   const content = html`
-    <div class="tabs" role="tablist" aria-label=${key ? w.t('detailsOf', { name: key.name }) : w.t('loading')} @keydown=${(event) => byArrow(event, drawer, tabs)}>
-      ${tabs.map((one) => html`<button role="tab" id="tab-${one}" aria-controls="tab-panel" aria-selected=${one === tab ? 'true' : 'false'} tabindex=${one === tab ? 0 : -1} @click=${() => drawer.show(one)}>${w.t(one)}</button>`)}
-    </div>
+    ${tabList(w, drawer, Object.keys(TABS))}
     <div role="tabpanel" id="tab-panel" class="stack" aria-labelledby="tab-${tab}" tabindex="0">
       ${trouble(el, drawer.error, () => read(el, drawer))}
       ${key && drawer.module ? html`${tab === 'overview' ? summary(el, drawer) : nothing}${drawer.module.view(el, drawer, drawer.part)}` : drawer.error ? nothing : html`<p class="muted" role="status">${w.t('loading')}</p>`}

@@ -3,7 +3,7 @@ import { html, nothing } from '../../element/vendor/lit-core.js';
 import { badge, stateOf } from '../../element/format.js';
 import { environment, shortDisplay } from '../../element/list.js';
 import { organizationId } from './organizations.js';
-import { addressOf, field, filled, readList, tail, trouble } from './paging.js';
+import { addressOf, field, filled, readList, table, tail, trouble } from './paging.js';
 
 const STATES = ['active', 'expiring', 'disabled', 'expired', 'revoked'];
 const FILTERS = ['organization', 'created_by', 'external_id', 'q', 'status'];
@@ -117,7 +117,7 @@ export const view = (el, state) => {
     </form>
     ${filters(el, state)}
     ${state.missing ? html`<p class="banner plain" role="status"><span>${w.t(state.missing)}</span></p>` : nothing}
-    ${trouble(el, state.error, () => el.again())} ${state.list?.items?.length ? keyTable(el, state.list.items) : nothing}
+    ${trouble(el, state.error, () => el.again())} ${table(el, COLUMNS, state.list?.items, row)}
     ${state.list ? tail(el, state.list, 'noKeys') : nothing}
   `;
 };
@@ -153,21 +153,6 @@ const filters = (el, state) => {
 };
 
 const COLUMNS = { name: 'who', organization: 'code', key: 'code', status: '', lastUsed: '', created: '' };
-
-/** The rows of keys; each name leads to its key. */
-const keyTable = (el, keys) => {
-  const { w } = el;
-  return html`<div class="frame">
-    <table class="keys" role="table" aria-labelledby="title">
-      <thead role="rowgroup">
-        <tr role="row">${Object.entries(COLUMNS).map(([name, width]) => html`<th role="columnheader" scope="col" class=${width}>${w.t(name)}</th>`)}</tr>
-      </thead>
-      <tbody role="rowgroup">
-        ${keys.map((key) => row(el, key))}
-      </tbody>
-    </table>
-  </div>`;
-};
 
 const row = (el, key) => {
   const { w, now } = el;

@@ -1,6 +1,6 @@
 // Organizations with their numbers of keys, and the ways from one to its keys and events.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { addressOf, field, filled, hasPrivateKey, readList, tail } from './paging.js';
+import { addressOf, field, filled, hasPrivateKey, readList, table, tail } from './paging.js';
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -28,26 +28,11 @@ export const view = (el, { list, query }) => {
       ${field('external_id', w.t('organizationId'), html`<input id="in-external_id" name="external_id" maxlength="255" spellcheck="false" autocomplete="off" autocapitalize="off" .value=${query.external_id ?? ''} />`)}
       <div class="row"><button>${w.t('find')}</button>${query.external_id ? html`<a href="${'#/organizations'}">${w.t('allOrganizations')}</a>` : nothing}</div>
     </form>
-    ${list.items?.length ? table(el, list.items) : nothing} ${tail(el, list, 'noOrganizations')}
+    ${table(el, COLUMNS, list.items, row)} ${tail(el, list, 'noOrganizations')}
   `;
 };
 
-const table = (el, organizations) => {
-  const { w } = el;
-  return html`<div class="frame">
-    <table class="keys" role="table" aria-labelledby="title">
-      <thead role="rowgroup">
-        <tr role="row">
-          <th role="columnheader" scope="col" class="who">${w.t('organization')}</th><th role="columnheader" scope="col" class="end">${w.t('keysThatWork')}</th>
-          <th role="columnheader" scope="col">${w.t('firstKey')}</th><th role="columnheader" scope="col" class="links-column"><span class="visually-hidden">${w.t('actions')}</span></th>
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        ${organizations.map((one) => row(el, one))}
-      </tbody>
-    </table>
-  </div>`;
-};
+const COLUMNS = { organization: 'who', keysThatWork: 'end', firstKey: '', actions: 'links-column' };
 
 const row = (el, one) => {
   const { w } = el;

@@ -41,6 +41,22 @@ export const tail = (el, list, none) => {
     ${list.next && list.items && !list.busy && !list.error ? html`<footer><button type="button" @click=${() => more(el, list)}>${w.t(empty ? 'searchOn' : 'more')}</button></footer>` : nothing}`;
 };
 
+/** A list as a table; `columns` has a class for each heading, and the one of `actions` is for screen readers. */
+export const table = (el, columns, items, row) => {
+  const { w } = el;
+  if (!items?.length) return nothing;
+  return html`<div class="frame">
+    <table class="keys" role="table" aria-labelledby="title">
+      <thead role="rowgroup">
+        <tr role="row">${Object.entries(columns).map(([name, of]) => html`<th role="columnheader" scope="col" class=${of}>${name === 'actions' ? html`<span class="visually-hidden">${w.t(name)}</span>` : w.t(name)}</th>`)}</tr>
+      </thead>
+      <tbody role="rowgroup">
+        ${items.map((one) => row(el, one))}
+      </tbody>
+    </table>
+  </div>`;
+};
+
 /** A field with its label. */
 export const field = (name, label, input, hint) => html`<div class="field"><label for=${`in-${name}`}>${label}</label>${input}${hint ? html`<p class="hint" id=${`hint-${name}`}>${hint}</p>` : nothing}</div>`;
 

@@ -1,6 +1,6 @@
 // Revocations of many keys: earlier ones, their states, and a new one.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { readList, tail } from './paging.js';
+import { readList, table, tail } from './paging.js';
 
 export const open = (el, page) => ({ list: readList(el, '/bulk-revocations', {}, page.ended.signal) });
 
@@ -18,21 +18,12 @@ export const targetOf = (w, { org_id: org, created_by: creator }) => {
 /** Whether a preview can no longer be started. */
 export const isOver = (el, one) => one.status === 'previewed' && Date.parse(one.start_before) <= el.now;
 
+const COLUMNS = { target: 'who', status: '', keysOf: 'end number', reason: 'code', by: '', time: '' };
+
 export const view = (el, { list }) => {
   const { w } = el;
   return html`<p class="lead muted">${w.t('revocationsText')}</p>
-    ${list.items?.length
-      ? html`<div class="frame">
-          <table class="keys" role="table" aria-labelledby="title">
-            <thead role="rowgroup">
-              <tr role="row">${['target', 'status', 'keysOf', 'reason', 'by', 'time'].map((name) => html`<th role="columnheader" scope="col" class=${{ keysOf: 'end number', target: 'who', reason: 'code' }[name] ?? ''}>${w.t(name)}</th>`)}</tr>
-            </thead>
-            <tbody role="rowgroup">
-              ${list.items.map((one) => row(el, one))}
-            </tbody>
-          </table>
-        </div>`
-      : nothing}
+    ${table(el, COLUMNS, list.items, row)}
     ${tail(el, list, 'noRevocations')}`;
 };
 

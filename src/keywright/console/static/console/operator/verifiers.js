@@ -1,6 +1,6 @@
 // Verifiers: the API servers that may check keys. A credential is shown once, as a private key is.
 import { html, nothing } from '../../element/vendor/lit-core.js';
-import { readList, tail } from './paging.js';
+import { readList, table, tail } from './paging.js';
 
 const panel = () => import('./verifier.js');
 
@@ -9,21 +9,12 @@ export const open = (el, page) => ({ list: readList(el, '/verifiers', { limit: u
 /** The button beside the title. */
 export const actions = (el) => html`<button class="primary push" id="create" @click=${() => el.openPanel(panel, 'create')}>${el.w.t('newVerifier')}</button>`;
 
+const COLUMNS = { name: 'who', credential: '', status: '', created: '', actions: 'acts' };
+
 export const view = (el, { list }) => {
   const { w } = el;
   return html`<p class="lead muted">${w.t('verifiersText')}</p>
-    ${list.items?.length
-      ? html`<div class="frame">
-          <table class="keys" role="table" aria-labelledby="title">
-            <thead role="rowgroup">
-              <tr role="row">${['name', 'credential', 'status', 'created'].map((name) => html`<th role="columnheader" scope="col" class=${name === 'name' ? 'who' : ''}>${w.t(name)}</th>`)}<th role="columnheader" scope="col" class="acts"><span class="visually-hidden">${w.t('actions')}</span></th></tr>
-            </thead>
-            <tbody role="rowgroup">
-              ${list.items.map((one) => row(el, one))}
-            </tbody>
-          </table>
-        </div>`
-      : nothing}
+    ${table(el, COLUMNS, list.items, row)}
     ${tail(el, list, 'noVerifiersYet')}`;
 };
 
