@@ -18,7 +18,6 @@ from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.pair import mint
 from tests.api.caller import Caller
 from tests.api.verifier import BATCH, VERIFY, Verifier, create_verifier, revoke_verifier
-from tests.conftest import on_any_store
 from tests.live import (
     LiveService,
     agent_environment,
@@ -30,12 +29,18 @@ from tests.live import (
 )
 from tests.waiting import eventually
 
-# Tests of `service` run on one store, which is behind the service: tests/api/test_key_facts.py runs on both.
 KEYS = "/api/v2/api-keys"
 ELSEWHERE, HOME = "198.51.100.7", "203.0.113.9"
 
 
 _REQUEST_ID = re.compile(rb'"request_id":"[0-9a-f-]+"')
+
+
+@pytest.fixture(scope="module")
+def service(issuer: DevIssuer) -> Iterator[LiveService]:
+    """A service for these tests alone. Its store is behind it: tests/api/test_key_facts.py runs on both."""
+    with start_service(environment(issuer)) as live:
+        yield live
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,6 @@ def same(there: httpx.Response, here: httpx.Response) -> None:
     assert headers[0] == headers[1]
 
 
-@on_any_store
 def test_the_same_answers(both: tuple[Verifier, Verifier], caller: Caller) -> None:
     """An agent answers like the service, byte for byte: on first sight, from memory, and when it refuses."""
     there, here = both
@@ -107,7 +111,6 @@ def test_the_same_answers(both: tuple[Verifier, Verifier], caller: Caller) -> No
     same(there.ask(limited), here.ask(limited))
 
 
-@on_any_store
 def test_the_same_answers_to_proxies(both: tuple[Verifier, Verifier], caller: Caller, credential: str) -> None:
     """A proxy can ask an agent in the place of the service."""
     there, here = both
@@ -121,7 +124,6 @@ def test_the_same_answers_to_proxies(both: tuple[Verifier, Verifier], caller: Ca
     same(*(verifier.http.get("/forward-auth", headers={"X-API-Key": key}) for verifier in both))
 
 
-@on_any_store
 def test_an_unknown_key_is_looked_up_again(both: tuple[Verifier, Verifier]) -> None:
     """A well-formed key that does not exist is `not_found`, whoever is asked."""
     there, here = both
@@ -129,7 +131,6 @@ def test_an_unknown_key_is_looked_up_again(both: tuple[Verifier, Verifier]) -> N
     same(there.ask(unknown), here.ask(unknown))
 
 
-@on_any_store
 def test_a_revocation(both: tuple[Verifier, Verifier], caller: Caller) -> None:
     """A receipt names the agent, and what it acknowledged it refuses."""
     _, here = both
@@ -146,7 +147,6 @@ def test_a_revocation(both: tuple[Verifier, Verifier], caller: Caller) -> None:
     assert here.code(key["private_key"]) == "revoked"
 
 
-@on_any_store
 def test_uses_reach_the_service(both: tuple[Verifier, Verifier], caller: Caller) -> None:
     """Uses that the agent accepted count for the key, with their source."""
     _, here = both
@@ -158,7 +158,6 @@ def test_uses_reach_the_service(both: tuple[Verifier, Verifier], caller: Caller)
     assert [(source["network"], source["count"]) for source in usage["sources"]] == [("203.0.113.0/24", 3)]
 
 
-@on_any_store
 def test_callers_on_a_port(agent: LiveService, credential: str) -> None:
     """On a port callers need the credential, which is the agent's own unless another one is set."""
     with client_of(agent) as client:
@@ -171,7 +170,6 @@ def test_callers_on_a_port(agent: LiveService, credential: str) -> None:
         assert client.get("/metrics").status_code == 404
 
 
-@on_any_store
 def test_a_credential_for_callers(service: LiveService, credential: str) -> None:
     """With a credential for callers the agent accepts that one, and its own no longer."""
     chosen = "a-credential-of-this-machine"
@@ -183,7 +181,6 @@ def test_a_credential_for_callers(service: LiveService, credential: str) -> None
             assert "keywright_verdicts_total" in mine.http.get("/metrics").text
 
 
-@on_any_store
 def test_a_unix_socket(service: LiveService, credential: str, caller: Caller, tmp_path: Path) -> None:
     """On a Unix socket callers need no credential; its mode is 0660, and it is gone with the agent."""
     path = tmp_path / "agent.sock"
@@ -275,7 +272,6 @@ def test_a_credential_that_was_revoked(issuer: DevIssuer) -> None:
             eventually(lambda: any("does not accept" in str(line) for line in agent.log()))
 
 
-@on_any_store
 def test_killed_and_restarted_under_revocations(
     service: LiveService, credential: str, caller: Caller, tmp_path: Path
 ) -> None:
