@@ -116,14 +116,8 @@ type SourceResponse struct {
 
 // RefusalResponse is a network and user agent from which a key was refused recently, although its secret was right.
 type RefusalResponse struct {
-	PublicKey string    `json:"public_key"`
-	Network   *string   `json:"network"`
-	Agent     *string   `json:"agent"`
-	Verifier  string    `json:"verifier"`
-	FirstSeen time.Time `json:"first_seen"`
-	LastSeen  time.Time `json:"last_seen"`
-	Count     int       `json:"count"`
-	Code      string    `json:"code"` // of the verdict
+	SourceResponse
+	Code string `json:"code"` // of the verdict
 }
 
 // SecretUseResponse is a current or former pair of a key, and its last use.

@@ -369,14 +369,7 @@ export interface SourceResponse {
   count: number;
 }
 
-export interface RefusalResponse {
-  public_key: string;
-  network: string | null;
-  agent: string | null;
-  verifier: string;
-  first_seen: string;
-  last_seen: string;
-  count: number;
+export interface RefusalResponse extends SourceResponse {
   code: 'revoked' | 'disabled' | 'expired' | 'replaced' | 'wrong_environment' | 'insufficient_scope' | 'ip_not_allowed' | 'rate_limited';
 }
 

@@ -88,7 +88,6 @@ class AgentSettings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The lowest level that is logged."
     )
-    start_seconds: int = Field(default=60, ge=1, le=3600, description="How long a start may take.")
     shutdown_seconds: int = Field(
         default=20, ge=1, le=600, description="How long requests in progress may take to finish when the agent stops."
     )

@@ -1,9 +1,4 @@
-"""
-Usage is written in numbered batches, and each batch is counted once.
-
-A transaction may be committed although its answer is lost. The store knows from the number whether a batch was written,
-so the same batch is written again until there is an answer.
-"""
+"""Usage is written in numbered batches: see `service.numbered_batches`."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,14 +6,15 @@ from functools import lru_cache
 from uuid import UUID
 
 from keywright.keys.usage_records import HOUR_SECONDS, UsageRecord
-from keywright.service.checking.ports import CheckingStore, HourlyUsage, UsageBatch
+from keywright.service.checking.ports import CheckingStore, HourlyUsage
+from keywright.service.numbered_batches import NumberedBatches
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UsageBatches:
     """
-    Numbers and writes the batches of one reporter.
+    Writes the batches of one reporter.
 
     Args:
         store: Adds the uses up.
@@ -26,33 +22,11 @@ class UsageBatches:
     """
 
     def __init__(self, store: CheckingStore, reporter: UUID) -> None:
-        self._store = store
-        self._batch = UsageBatch(reporter, 0)
-        self._unanswered: Iterable[HourlyUsage] | None = None
+        self._batches: NumberedBatches[Iterable[HourlyUsage]] = NumberedBatches(store.add_usage, reporter)
 
     async def write(self, batches: Iterable[Iterable[UsageRecord]]) -> None:
-        """
-        Write the unanswered batch, if there is one, and then *batches*; each is read after the one before was written.
-
-        Raises:
-            StorageUnavailable: A batch had no answer. It keeps its number, and the next call begins with it.
-            ValueError: The database refuses a batch and wrote nothing of it. It is dropped.
-        """
-        await self._write()
-        for records in batches:
-            self._batch = self._batch._replace(number=self._batch.number + 1)
-            self._unanswered = _HourlyUsages(records)
-            await self._write()
-
-    async def _write(self) -> None:
-        if self._unanswered is None:
-            return
-        try:
-            await self._store.add_usage(self._unanswered, self._batch)
-        except ValueError:
-            self._unanswered = None
-            raise
-        self._unanswered = None
+        """Write *batches* after the unanswered one; see `NumberedBatches.write`, also for errors."""
+        await self._batches.write(map(_HourlyUsages, batches))
 
 
 class _HourlyUsages:

@@ -1,18 +1,18 @@
 """
 The verdicts of one process, on their way to the database.
 
-They are counted in memory, and written every few seconds in one numbered batch, which the store counts once: a
-transaction may be committed although its answer is lost, so a batch is written again until there is an answer.
+They are counted in memory, and written every few seconds in one numbered batch; see `service.numbered_batches`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from keywright.keys.verdict import Code
-from keywright.service.checking.ports import Seconds, UsageBatch
+from keywright.service.checking.ports import Seconds
 from keywright.service.figures.ports import VerdictCount, VerdictStore
+from keywright.service.numbered_batches import NumberedBatches
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Final = 60
@@ -44,7 +44,7 @@ class VerdictTally:
 
 class VerdictBatches:
     """
-    Numbers and writes the batches of one tally.
+    Writes the batches of one tally.
 
     Args:
         store: Adds the verdicts up.
@@ -54,31 +54,20 @@ class VerdictBatches:
     """
 
     def __init__(self, store: VerdictStore, reporter: UUID, tally: VerdictTally, epoch_seconds: Seconds) -> None:
-        self._store = store
+        self._batches: NumberedBatches[Sequence[VerdictCount]] = NumberedBatches(store.add_verdicts, reporter)
         self._tally = tally
         self._epoch_seconds = epoch_seconds
-        self._batch = UsageBatch(reporter, 0)
-        self._unanswered: Sequence[VerdictCount] = ()
 
     async def write(self) -> None:
         """
-        Write the unanswered batch, if there is one, and then what was counted since; nothing where there is nothing.
+        Write what was counted, after the unanswered batch; nothing where there is nothing.
 
-        Raises:
-            StorageUnavailable: A batch had no answer. It keeps its number, and the next call begins with it.
-            ValueError: The database refuses a batch and wrote nothing of it. It is dropped.
+        See `NumberedBatches.write` for errors.
         """
-        await self._write()
-        self._unanswered = self._tally.take(self._epoch_seconds())
-        if self._unanswered:
-            self._batch = self._batch._replace(number=self._batch.number + 1)
-            await self._write()
+        await self._batches.write(self._counted())
 
-    async def _write(self) -> None:
-        if self._unanswered:
-            try:
-                await self._store.add_verdicts(self._unanswered, self._batch)
-            except ValueError:
-                self._unanswered = ()
-                raise
-            self._unanswered = ()
+    def _counted(self) -> Iterator[Sequence[VerdictCount]]:
+        # Not taken before the unanswered batch is written: until then it goes on growing.
+        counted = self._tally.take(self._epoch_seconds())
+        if counted:
+            yield counted

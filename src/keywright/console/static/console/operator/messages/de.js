@@ -118,8 +118,6 @@ export default {
   action: 'Handlung',
   allActions: 'Alle Handlungen',
   actor: 'Handelnder (Subject)',
-  since: 'Von',
-  until: 'Bis',
   organizationOf: 'Organisation {id}…',
   keyOf: 'Schlüssel …{id}',
   verdicts: 'Prüfungen',

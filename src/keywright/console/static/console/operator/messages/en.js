@@ -118,8 +118,6 @@ export default {
   action: 'Action',
   allActions: 'All actions',
   actor: 'Actor (subject)',
-  since: 'From',
-  until: 'Until',
   organizationOf: 'Organization {id}…',
   keyOf: 'Key …{id}',
   verdicts: 'Verdicts',
