@@ -34,13 +34,15 @@ export const readOnce = async (el, receipt, signal) => {
   el.requestUpdate();
 };
 
-const pause = (milliseconds, signal) =>
+/** Waits, at the longest until `signal`. */
+export const pause = (milliseconds, signal) =>
   new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
     signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
   });
 
-const isOver = (el, { pending, may_accept_until: until }) => pending === 0 || (!!until && Date.parse(until) < el.now);
+/** Whether no process can accept the key any more, as far as the receipt `{pending, may_accept_until}` says. */
+export const isOver = (el, { pending, may_accept_until: until }) => pending === 0 || (!!until && Date.parse(until) < el.now);
 
 const slowest = ({ revoked_at: at, verifiers }) => {
   const confirmed = verifiers.filter((one) => one.confirmed_at);

@@ -1,6 +1,7 @@
 // The dialog of a revocation of many keys: whose and why, the preview with its counts, then progress and one receipt.
 import { html, nothing } from '../../element/vendor/lit-core.js';
 import { busyText, errorBox, panelDialog, radios } from '../../element/overlay.js';
+import { isOver as isEverywhere, pause } from '../../element/receipt.js';
 import { organizationId } from './organizations.js';
 import { field } from './paging.js';
 import { receipt } from './receipt.js';
@@ -21,12 +22,6 @@ export const openPanel = (el, { id, organization = '', created_by: creator = '' 
   if (id) watch(el, panel);
   return panel;
 };
-
-const pause = (milliseconds, signal) =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-  });
 
 // Until all keys are revoked, and no process can accept one of them.
 const watch = async (el, panel) => {
@@ -50,7 +45,7 @@ const watch = async (el, panel) => {
   }
 };
 
-const isSettled = (el, { receipt: one }) => !one || one.pending === 0 || (!!one.may_accept_until && Date.parse(one.may_accept_until) < el.now);
+const isSettled = (el, { receipt: one }) => !one || isEverywhere(el, one);
 
 const attempt = async (el, panel, act) => {
   if (panel.busy) return;
