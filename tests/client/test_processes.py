@@ -124,6 +124,28 @@ for each in started:
     )
 
 
+def test_fork_in_the_middle_of_a_step(fake: FakeService, key: str) -> None:
+    """A fork waits for what the verifier's thread is doing, so that nothing it has locked stays locked in the child."""
+    run(
+        """
+verifier.start()
+locked, lock = threading.Event(), threading.Lock()
+
+def step():
+    with lock:
+        locked.set()
+        time.sleep(0.2)
+
+verifier._background._session.result().loop.call_soon_threadsafe(step)
+locked.wait()
+ended(child(lambda: lock.acquire(timeout=PATIENCE_SECONDS) or os._exit(3)))
+verifier.close()
+""",
+        fake,
+        key,
+    )
+
+
 def test_fork_while_threads_check(fake: FakeService, key: str) -> None:
     """No lock that another thread had during the fork stops the child."""
     run(

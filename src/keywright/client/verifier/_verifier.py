@@ -9,7 +9,7 @@ import atexit
 import os
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Self
 from weakref import WeakSet
@@ -19,7 +19,7 @@ import httpx
 from keywright.client._bodies import texts
 from keywright.client.errors import KeywrightError, ServiceUnavailable
 from keywright.client.verifier import _clocks as clocks
-from keywright.client.verifier._background import Background
+from keywright.client.verifier._background import FORK_SECONDS, Background
 from keywright.client.verifier._calls import USUAL_TIMING, Service, ServiceCalls, Timing, process_name
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._clocks import Clock
@@ -305,6 +305,11 @@ class Verifier(InProcessVerifier):
                 self._checker = checker
             return self._background
 
+    def _pause(self) -> None:
+        """Let the background thread rest while the process forks; see `Background.pause`."""
+        if self._background is not None and self._background.pause():
+            _pauses.append(self._background.resume)
+
     def _leave_behind(self) -> None:
         """Drop the session of the parent process: after a fork its thread is not here, its connections are shared."""
         # Kept, because finalizing it would close connections that the parent still uses.
@@ -314,9 +319,25 @@ class Verifier(InProcessVerifier):
 
 _started: WeakSet[Verifier] = WeakSet()
 _left_behind: list[Background | None] = []
+# What ends the pause of all verifiers that a fork makes.
+_pauses: list[Callable[[], None]] = []
+
+
+def _before_fork() -> None:
+    # No verifier starts meanwhile, and one thread forks at a time.
+    if Verifier._starting.acquire(timeout=FORK_SECONDS):  # noqa: SLF001
+        _pauses.append(Verifier._starting.release)  # noqa: SLF001
+    for verifier in list(_started):
+        verifier._pause()  # noqa: SLF001
 
 
 def _after_fork() -> None:
+    while _pauses:
+        _pauses.pop()()
+
+
+def _after_fork_in_child() -> None:
+    _pauses.clear()
     Verifier._starting = threading.Lock()  # noqa: SLF001
     for verifier in list(_started):
         verifier._leave_behind()  # noqa: SLF001
@@ -329,7 +350,7 @@ def _at_exit() -> None:
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def _check_options(name: str | None, capacity: Any, outage_seconds: Any, limit_share: Any) -> None:
