@@ -11,7 +11,6 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from cyclonedx.model import HashAlgorithm, HashType
@@ -21,6 +20,8 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
+from keywright import __version__
+
 _PACKAGE = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
@@ -28,7 +29,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 def main(lock: Path, target: Path) -> None:
     """Write the bill of one lock file."""
     text = lock.read_text()
-    product = Component(type=ComponentType.APPLICATION, name="keywright", version=version("keywright"))
+    product = Component(type=ComponentType.APPLICATION, name="keywright", version=__version__)
     product.bom_ref.value = "keywright"
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_OID, text))
     bom.metadata.component = product

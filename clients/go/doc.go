@@ -13,4 +13,4 @@
 package keywright
 
 // Version of this client, and of the service that it was written for.
-const Version = "0.1.0"
+const Version = "0.2.0"

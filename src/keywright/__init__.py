@@ -5,4 +5,4 @@ API keys for products whose users sign in through Auth0.
 technology, and `keywright.app` puts the plugs in. ARCHITECTURE.md draws the house.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

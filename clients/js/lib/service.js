@@ -3,7 +3,7 @@
 import { serviceAddress } from './address.js';
 import { ConnectionLost, KeywrightError, Refused, ServiceUnavailable, UnexpectedAnswer } from './errors.js';
 
-export const VERSION = '0.1.0';
+export const VERSION = '0.2.0';
 
 // RFC 6750, section 2.1. The error of fetch for any other text would quote it.
 const BEARER = /^[\w.~+/-]+=*$/;
