@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check covered history starts simulate lint types audit sbom bench timing lock docs pictures clean
+.PHONY: run test check covered history starts simulate lint types audit sbom bench timing lock docs pictures dist notes \
+	site clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -72,12 +73,27 @@ bench: .venv/.dev
 timing: .venv/.dev
 	PYTHONPATH=src $(BIN)/python -m tests.timing $(ARGS)
 
+## dist: build the sdist and the wheel of this version into dist/, twice, and compare and check them
+dist: .venv-dist/.ready
+	.venv-dist/bin/python scripts/dist.py
+
+## notes: print what CHANGELOG.md says of this version; TAG=v0.2.0 checks that the tag is this version's
+notes:
+	@$(PYTHON) scripts/release_notes.py $(TAG)
+
+## site: write the documentation as a website to build/site; a broken link fails it
+site: .venv-site/.ready
+	.venv-site/bin/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env --nitpicky --jobs auto \
+		--conf-dir docs/site --doctree-dir build/site-doctrees . build/site
+
 ## lock: resolve the newest versions that pyproject.toml allows, with hashes and without addresses
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml
 lock: .venv/.dev
 	$(LOCK) --extra server --group build -o requirements/server.txt
 	$(LOCK) --extra server --group build --group dev -o requirements/dev.txt
+	$(LOCK:%pyproject.toml=%) --group pyproject.toml:dist -o requirements/dist.txt
+	$(LOCK:%pyproject.toml=%) --group pyproject.toml:site -o requirements/site.txt
 
 ## docs: write the pages that are generated from the code
 docs: .venv/.dev
@@ -89,12 +105,12 @@ pictures: .venv/.dev
 	$(BIN)/python scripts/screenshots.py
 
 clean:
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-dist .venv-site .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/bin/python:
+.venv/bin/python .venv-dist/bin/python .venv-site/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Keywright needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(patsubst %/bin,%,$(@D))
 
 # The locks name everything, so pip resolves nothing (--no-deps): a release made after the lock cannot come between.
 .venv/.server: requirements/server.txt | .venv/bin/python
@@ -106,3 +122,8 @@ clean:
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/.server
+
+# Each with its own packages and nothing else: what builds a release, and what writes the site.
+.venv-dist/.ready .venv-site/.ready: .venv-%/.ready: requirements/%.txt | .venv-%/bin/python
+	.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	@touch $@

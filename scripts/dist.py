@@ -75,8 +75,6 @@ def main(folder: Path) -> None:
         sdist, wheel = first
         check_sdist(sdist, tracked, release)
         check_wheel(wheel, unpacked(sdist, Path(work) / "source"), release)
-        for built in first:
-            forbid(str(ROOT).encode(), built)
         folder.mkdir(parents=True, exist_ok=True)
         for old in [*folder.glob("keywright-*.tar.gz"), *folder.glob("keywright-*.whl")]:
             old.unlink()
@@ -214,23 +212,6 @@ def check_metadata(text: bytes, release: Release) -> None:
         raise Refused(f"the metadata has version {metadata.version}, the package {release.version}")
     if not metadata.description or metadata.description_content_type != "text/markdown":
         raise Refused("the metadata has no description in Markdown")
-
-
-def forbid(text: bytes, built: Path) -> None:
-    """
-    Check that no file of a distribution has *text* in it, such as a path of this machine.
-
-    Raises:
-        Refused: One has it.
-    """
-    if built.suffix == ".whl":
-        with zipfile.ZipFile(built) as wheel:
-            found = [name for name in wheel.namelist() if text in wheel.read(name)]
-    else:
-        with tarfile.open(built) as sdist:
-            contents = {each.name: sdist.extractfile(each) for each in sdist if each.isfile()}
-            found = [name for name, content in contents.items() if content and text in content.read()]
-    _refuse(f"{text.decode()} is written in a file of", built, found)
 
 
 def digest(path: Path) -> str:

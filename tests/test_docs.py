@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 import httpx
@@ -29,7 +28,7 @@ from keywright.config import PREFIX, Settings
 from keywright.config_values import secret_names
 from keywright.service.principal import Permission
 from tests.live import PATIENCE_SECONDS, clean_environment
-from tests.markdown import PAGES, ROOT, anchors, bare, blocks, code, links, name_of, read, table
+from tests.markdown import PAGES, ROOT, bare, blocks, code, name_of, read, table
 from tests.postgres import PostgresCluster, fresh_database
 from tests.provision import unavailable
 
@@ -244,33 +243,7 @@ def test_what_is_typed_exists(path: Path) -> None:
     assert set(re.findall(r"\bKEYWRIGHT_[A-Z_]*[A-Z]\b", text)) <= settings
 
 
-# Where a reader is sent
-
-
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_links(path: Path) -> None:
-    """Every relative link leads to a file of the project, and to a heading that it has."""
-    broken = []
-    for link in links(path.read_text()):
-        file, _, anchor = unquote(link).partition("#")
-        target = (path.parent / file if file else path).resolve()
-        there = target.is_relative_to(ROOT) and target.exists()
-        if not re.match(r"[a-z]+:", link) and not (there and (not anchor or anchor in anchors(target.read_text()))):
-            broken.append(link)
-    assert broken == []
-
-
-def test_every_page_can_be_found() -> None:
-    """Whoever begins at the README and follows links comes to every page."""
-    found: set[Path] = set()
-    ahead = {ROOT / "README.md"}
-    while ahead:
-        here = ahead.pop()
-        found.add(here)
-        targets = {(here.parent / link.partition("#")[0]).resolve() for link in links(here.read_text())}
-        ahead |= {target for target in targets if target.suffix == ".md" and target.is_file()} - found
-    # Its place and name are what people look for.
-    assert {name_of(path) for path in set(PAGES) - found} <= {"CHANGELOG.md"}
+# What a page names
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
