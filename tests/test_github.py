@@ -52,7 +52,7 @@ def test_actions_are_pinned(workflow: Path) -> None:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=name_of)
 def test_rights(workflow: Path) -> None:
-    """A workflow may read or nothing; the jobs that publish may write, each what it publishes; no stranger starts one."""
+    """A workflow may read or nothing; jobs that publish may write, each what it publishes; no stranger starts one."""
     whole = yaml.safe_load(workflow.read_text())
     assert whole["permissions"] in ({}, {"contents": "read"})
     # YAML reads the word `on` as true.
