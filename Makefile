@@ -79,7 +79,7 @@ dist: .venv-dist/.ready
 
 ## notes: print what CHANGELOG.md says of this version; TAG=v0.2.0 checks that the tag is this version's
 notes:
-	@$(PYTHON) scripts/release_notes.py $(TAG)
+	@$(PYTHON) scripts/release_notes.py $(TAG) $(FILES)
 
 ## site: write the documentation as a website to build/site; a broken link fails it
 site: .venv-site/.ready

@@ -1,10 +1,11 @@
 """
 Print what CHANGELOG.md says of this version, as the text of its release.
 
-    python scripts/release_notes.py [TAG]
+    python scripts/release_notes.py [TAG [FILES]]
 
 The version is that of `src/keywright/__init__.py`. Ends with exit code 1 unless its section is the first one, dated and
-not empty; with TAG, also unless that is `v` and this version.
+not empty; with TAG, also unless that is `v` and this version. FILES is the address of the project's files: relative
+links, which lead nowhere from the page of a release, then begin with it.
 """
 
 import re
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 _VERSION = re.compile(r'^__version__ = "(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)"$', re.MULTILINE)
 _HEADING = re.compile(r"^## (\S+)(?: — (\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
+_LINK = re.compile(r"\]\((?![a-z]+:)")
 
 
 class Unready(Exception):
@@ -67,9 +69,9 @@ def read_sections(tree: Path) -> list[Section]:
     ]
 
 
-def notes(tree: Path, tag: str | None) -> str:
+def notes(tree: Path, tag: str | None = None, files: str | None = None) -> str:
     """
-    Give the text of the release of a source tree.
+    Give the text of the release of a source tree, with its relative links under the address *files*.
 
     Raises:
         Unready: The first section is another version's, has no date or no text, or *tag* is another version's.
@@ -81,11 +83,11 @@ def notes(tree: Path, tag: str | None) -> str:
         raise Unready(f"the first section of CHANGELOG.md is {newest.name}, and the version of the package {version}")
     if newest.date is None or not newest.notes:
         raise Unready(f"the section {version} of CHANGELOG.md has no {'text' if newest.date else 'date'}")
-    return newest.notes
+    return newest.notes if files is None else _LINK.sub(f"]({files.rstrip('/')}/", newest.notes)
 
 
 if __name__ == "__main__":
     try:
-        print(notes(ROOT, sys.argv[1] if sys.argv[1:] else None))
+        print(notes(ROOT, *sys.argv[1:]))
     except Unready as unready:
         sys.exit(f"release: {unready}")

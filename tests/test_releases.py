@@ -103,7 +103,15 @@ def tree(tmp_path: Path) -> Path:
 
 def test_the_notes_of_a_release(script: ModuleType, tree: Path) -> None:
     """They are the section of the version, without the heading and the versions before."""
-    assert script.notes(tree, "v1.2.0") == script.notes(tree, None) == "- New."
+    assert script.notes(tree, "v1.2.0") == script.notes(tree) == "- New."
+
+
+def test_links_in_the_notes(script: ModuleType, tree: Path) -> None:
+    """Relative links lead to the project's files, also from the page of a release; others stay as they are."""
+    links = "[a](docs/a.md#b) [b](https://example.com/b)"
+    (tree / "CHANGELOG.md").write_text(f"# Changelog\n\n## 1.2.0 — 2026-12-01\n\n{links}\n")
+    told = script.notes(tree, "v1.2.0", "https://git.example/acme/keywright/blob/v1.2.0")
+    assert told == f"[a](https://git.example/acme/keywright/blob/v1.2.0/docs/a.md#b) {links.split()[1]}"
 
 
 @pytest.mark.parametrize(
