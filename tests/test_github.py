@@ -83,7 +83,9 @@ def test_continuous_integration() -> None:
     assert [step["run"] for step in test["steps"] if "run" in step] == [".ci/run"]
     oldest = re.findall(r'^requires-python = ">=(.+)"', read("pyproject.toml"), re.MULTILINE)
     assert re.findall(r"^python:([\d.]+)-", test["container"]["image"]) == oldest
-    versions = {step["with"]["python-version"] for workflow in WORKFLOWS for step in steps(workflow) if _is_python(step)}
+    versions = {
+        step["with"]["python-version"] for workflow in WORKFLOWS for step in steps(workflow) if _is_python(step)
+    }
     assert versions == set(oldest)
     assert "make test" in read(".ci/run")
 
