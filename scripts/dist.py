@@ -230,7 +230,7 @@ def _refuse(what: str, built: Path, names: Iterable[str]) -> None:
 
 
 def _git(tree: Path, *words: str) -> str:
-    command = ["git", "-C", str(tree), *words]
+    command = ["git", "-C", str(tree), "-c", f"safe.directory={tree}", *words]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own command
 
 

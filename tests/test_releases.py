@@ -35,8 +35,10 @@ REPEATED: Mapping[str, str] = {
 def git(*words: str, folder: Path = ROOT) -> str:
     """Run git, or say that it is missing."""
     command = shutil.which("git") or unavailable("git", "apt-get install git")
-    who = ("-c", "user.name=Tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgsign=false")
-    done = subprocess.run([command, "-C", folder, *who, *words], capture_output=True, text=True, check=True)
+    # In a container the folder may belong to another user, whom git trusts only when it is told to.
+    settings = ("user.name=Tests", "user.email=tests@example.com", "commit.gpgsign=false", f"safe.directory={folder}")
+    options = [option for setting in settings for option in ("-c", setting)]
+    done = subprocess.run([command, "-C", folder, *options, *words], capture_output=True, text=True, check=True)
     return done.stdout
 
 
