@@ -20,7 +20,14 @@ release = re.findall(r'^__version__ = "(.+)"$', (ROOT / "src/keywright/__init__.
 
 extensions = ["myst_parser"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**", "examples/README.md", "clients/*/README.md", "bench/results/report.md"]
+include_patterns = [
+    "*.md",
+    "docs/**",
+    "examples/README.md",
+    "clients/*/README.md",
+    "deploy/*/README.md",
+    "bench/results/report.md",
+]
 exclude_patterns = [".*", "**/node_modules", "build", "dist", "src", "tests", "docs/site"]
 # Anchors of headings, made as GitHub makes them.
 myst_heading_anchors = 6
