@@ -4,7 +4,8 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -13,6 +14,9 @@ from keywright.cli.server.listening import BACKLOG
 from keywright.cli.server.start import Start, collector_off
 from keywright.cli.server.workers import Supervisor
 from keywright.config import Settings
+
+if TYPE_CHECKING:
+    from keywright.api.server.certificate import LoadedCertificate, ServerCertificate
 
 
 class ServerSettings(Protocol):
@@ -27,15 +31,27 @@ class ServerSettings(Protocol):
         """How long requests in progress may take to finish."""
 
 
-def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
+def run(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object],
+    certificate: "LoadedCertificate | None" = None,
+) -> bool:
     """Answer requests of the service in this process; see `run_app`."""
     from keywright import app as application
 
-    return run_app(application.create_app(settings), settings, listener, on_ready=on_ready)
+    app = application.create_app(settings)
+    return run_app(app, settings, listener, on_ready=on_ready, certificate=certificate)
 
 
 def run_app(
-    app: Callable[..., Any], settings: ServerSettings, listener: socket.socket, *, on_ready: Callable[[], object]
+    app: Callable[..., Any],
+    settings: ServerSettings,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object],
+    certificate: "LoadedCertificate | None" = None,
 ) -> bool:
     """
     Answer requests in this process until SIGTERM or SIGINT; requests in progress finish.
@@ -45,11 +61,17 @@ def run_app(
         settings: Of the server.
         listener: A listening socket.
         on_ready: Called when the process answers requests.
+        certificate: Of the server, renewed from its files from now on; None for plain HTTP.
 
     Returns:
         Whether the start succeeded.
     """
-    server = _Server(_config(app, settings), on_ready)
+    config = _config(app, settings)
+    if certificate is not None:
+        from keywright.api.server.certificate import ServerCertificate
+
+        config.open_certificate = partial(ServerCertificate, certificate)
+    server = _Server(config, on_ready)
     try:
         server.run(sockets=[listener])
     except SystemExit as end:
@@ -59,7 +81,14 @@ def run_app(
     return server.started
 
 
-def run_workers(settings: Settings, listener: socket.socket, *, start: Start, on_ready: Callable[[], object]) -> bool:
+def run_workers(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    start: Start,
+    on_ready: Callable[[], object],
+    certificate: "LoadedCertificate | None" = None,
+) -> bool:
     """Answer requests in several processes, as `run` does in one; see `Supervisor`, also about *start*."""
     config = _config(
         f"{__name__}:worker_app",
@@ -68,6 +97,11 @@ def run_workers(settings: Settings, listener: socket.socket, *, start: Start, on
         factory=True,
         workers=settings.workers,
     )
+    if certificate is not None:
+        from keywright.api.server.certificate import await_usable
+
+        # Each worker reads the files by itself: a context cannot be sent to another process.
+        config.open_certificate = partial(await_usable, certificate.files)
     supervisor = Supervisor(config, listener, start=start, start_seconds=settings.start_seconds, on_ready=on_ready)
     supervisor.run()
     return not supervisor.has_failed
@@ -81,10 +115,22 @@ def worker_app() -> Callable[..., Any]:
 
 
 class _Config(uvicorn.Config):
+    open_certificate: "Callable[[], ServerCertificate] | None" = None
+    """Reads the certificate of the server; None for plain HTTP."""
+
     def load(self) -> None:
         """Import the application; a worker does nearly all its imports here."""
         with collector_off():
             super().load()
+            if self.open_certificate is not None:
+                self._secure(self.open_certificate())
+
+    def _secure(self, certificate: "ServerCertificate") -> None:
+        from keywright.api.server import tls
+
+        certificate.watch()
+        # uvicorn calls it to make the protocol of a connection, and does nothing else with it.
+        self.http_protocol_class = tls.secured(self.http_protocol_class, certificate)  # type: ignore[assignment,arg-type]
 
 
 def _config(
@@ -93,7 +139,7 @@ def _config(
     *,
     http: str = "keywright.api.server.first_sight:FirstSightProtocol",
     **processes: Any,
-) -> uvicorn.Config:
+) -> _Config:
     return _Config(
         app,
         # By name, like the application: the supervisor of workers then imports neither, and uses less memory.
