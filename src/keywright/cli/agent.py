@@ -52,9 +52,9 @@ def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack)
     from keywright.cli.server import process
     from keywright.client.errors import KeywrightError
 
+    certificate = tls.certificate(settings.tls_files)
     with exits.ending_on(KeywrightError, code=exits.MISUSED):
         app = create_app(settings)
-    certificate = tls.certificate(settings.tls_files)
     with exits.ending_on(listening.CannotListen, code=exits.MISUSED):
         listener, url = _listen(settings, resources)
         metrics_url = resources.enter_context(metrics.served(settings.metrics))
