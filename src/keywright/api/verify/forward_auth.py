@@ -75,7 +75,7 @@ class ForwardAuth:
         self._request_ids = request_ids()
         self._verifiers = verifiers
         self._open = who == "open"
-        self._admitted = AdmittedPeers(admitted)
+        self._admitted = AdmittedPeers(admitted) if admitted else None
         self._clients = ProxyClients(trusted)
         self._accept, self._clock, self._monotonic = checker.accept, checker.clock, checker.monotonic
         # First lines of `/forward-auth` are a proxy's. Those of `/ext-authz` are its clients', so the options are found
@@ -156,7 +156,7 @@ class ForwardAuth:
         self, peer: Peer | None, credential: bytes | None, agent: str | None, at: float
     ) -> int | CallerName | None:
         """Give the proxy at this address, with this credential, for `Checker.accept`; None where it is not cached."""
-        if self._open or self._admitted.admits(peer):
+        if self._open or (self._admitted is not None and self._admitted.admits(peer)):
             return _OPEN_NAME, agent
         sender = None if credential is None else self._senders.find(credential, at)
         if sender is None:
@@ -175,7 +175,7 @@ class ForwardAuth:
         return await self._checker.check(caller, key, requirements, agent=agent_family(agent))
 
     async def _caller(self, request: Request) -> Caller:
-        if self._open or self._admitted.admits(request.scope.get("client")):
+        if self._open or (self._admitted is not None and self._admitted.admits(request.scope.get("client"))):
             # Its credential is not looked at: it may be one that its client sent.
             return _ANY_CALLER
         credentials = header_values(request, b"x-keywright-verifier")
@@ -187,7 +187,7 @@ class ForwardAuth:
         return Caller(verifier.name, verifier, None)
 
     def _unknown_proxy(self, reason: str) -> Misconfigured:
-        also = ", and its address is not in KEYWRIGHT_FORWARD_AUTH_FROM" if self._admitted else ""
+        also = ", and its address is not in KEYWRIGHT_FORWARD_AUTH_FROM" if self._admitted is not None else ""
         return Misconfigured("verifier_required", f"{reason}{also}")
 
     def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:

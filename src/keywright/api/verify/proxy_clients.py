@@ -73,15 +73,9 @@ class AdmittedPeers:
         self._networks = networks
         self._known: BoundedDict[str, bool] = BoundedDict(_MOST_PROXIES)
 
-    def __bool__(self) -> bool:
-        """Tell whether there may be any."""
-        return bool(self._networks)
-
     def admits(self, peer: Peer | None) -> bool:
         """Tell whether *peer*, as in an ASGI scope, needs no credential."""
-        if peer is None or not self._networks:
-            return False
-        return self._known.get(peer[0]) or self._look(peer[0])
+        return peer is not None and (peer[0] in self._known or self._look(peer[0]))
 
     def _look(self, host: str) -> bool:
         # Only those that are admitted are kept, so that strangers take no place.

@@ -1,6 +1,5 @@
 """The checks of the settings and of their ports."""
 
-import ssl
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -9,7 +8,7 @@ import httpx
 from keywright.agent.settings import AgentSettings
 from keywright.cli.doctor import results
 from keywright.cli.doctor.results import CheckResult
-from keywright.cli.server import listening
+from keywright.cli.server import listening, tls
 from keywright.cli.server.listening import CannotListen
 from keywright.config import PREFIX, Settings
 from keywright.config_values import secret_names
@@ -104,19 +103,8 @@ async def _port(
 async def _is_ours(where: str, certificate: str | None) -> bool:
     url = f"{'http' if certificate is None else 'https'}://{where}"
     try:
-        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=_trust_in(certificate)) as client:
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=tls.trust_in(certificate)) as client:
             answer = await client.get(url)
     except (httpx.HTTPError, httpx.InvalidURL, OSError):
         return False
     return answer.text == '{"status":"ok"}' or "keywright_http_requests_total" in answer.text
-
-
-def _trust_in(certificate: str | None) -> ssl.SSLContext:
-    """Trust the service's own certificate and no other, whatever name it has: the address is one of this machine."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if certificate is not None:
-        context.check_hostname = False
-        # The file begins with the certificate of the server, which no authority has to stand for.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(certificate)
-    return context
