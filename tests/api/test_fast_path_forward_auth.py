@@ -109,11 +109,13 @@ async def test_generated_questions(who: Literal["verifier", "open"], admitted: N
     """
     chance = Random(20261126)
     made = 0
+    # The way to know a proxy changes nothing else, so that fewer are enough.
+    connections = CONNECTIONS // 5 if admitted else CONNECTIONS
     requests = ProxyRequests(chance, KEYS, [CREDENTIAL.reveal()] * 8 + [UNKNOWN_CREDENTIAL, "junk"])
     with_it, without = (Door(with_fast_path=fast, who=who, admitted=admitted) for fast in (True, False))
     for side in (with_it, without):
         await side.know()
-    for _ in range(CONNECTIONS):
+    for _ in range(connections):
         number, pieces = requests.connection()
         rests = [chance.random() < 0.7 for _ in pieces]
         peer = chance.choice(PEERS)

@@ -55,7 +55,7 @@ class TlsTransport(asyncio.Transport):
         """Give the context as `sslcontext`, and everything else of the transport beneath."""
         return self._tls.context if name == "sslcontext" else self._raw.get_extra_info(name, default)
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
         """Encrypt and send; nothing is sent after `close`."""
         if not data or self._raw.is_closing():
             return
@@ -70,7 +70,7 @@ class TlsTransport(asyncio.Transport):
             # A message of the client broke the connection.
             self._raw.abort()
 
-    def _write_on(self, rest: memoryview[Any]) -> None:
+    def _write_on(self, rest: "memoryview[Any]") -> None:
         # OpenSSL keeps the memory of the largest content of its buffer, so each record is taken at once.
         records = [self._outgoing.read()]
         while rest:
