@@ -1,11 +1,13 @@
 """The settings of an agent: combinations that would have no effect stop its start."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from keywright.agent.settings import load
+from keywright.agent.settings import AgentSettings, load
 from keywright.config import SettingsError
+from keywright.config_values import secret_names
 from keywright.keys.addresses import network_texts
 
 
@@ -55,3 +57,23 @@ def test_on_a_port(env: pytest.MonkeyPatch) -> None:
     settings = load()
     assert settings.tls_files == ("/run/tls.pem", "/run/tls.pem")
     assert network_texts(settings.forward_auth_networks) == ("10.0.0.0/8",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("VERIFIER", "kw_vk_y"), ("AGENT_CREDENTIAL", "a-credential-of-callers"), ("REDIS_URL", "redis://:hunter22@here")],
+)
+def test_secret_from_a_file(env: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+    """Every secret of an agent can come from a file, and is refused where it is set twice."""
+    (tmp_path / "secret").write_text(f"{value}\n")
+    env.delenv(f"KEYWRIGHT_{name}", raising=False)
+    env.setenv(f"KEYWRIGHT_{name}_FILE", str(tmp_path / "secret"))
+    assert getattr(load(), name.lower()).get_secret_value() == value
+    env.setenv(f"KEYWRIGHT_{name}", value)
+    with pytest.raises(SettingsError, match=f"^KEYWRIGHT_{name} and KEYWRIGHT_{name}_FILE are both set"):
+        load()
+
+
+def test_every_secret_can_be_a_file() -> None:
+    """The secrets are those three; a new one is read from files without further code."""
+    assert secret_names(AgentSettings) == {"verifier", "agent_credential", "redis_url"}

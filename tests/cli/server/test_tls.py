@@ -18,7 +18,7 @@ import pytest
 from keywright.api.server.certificate import LOOK_SECONDS
 from keywright.dev.issuer import DevIssuer
 from tests.api.verifier import VERIFY, Verifier, create_verifier
-from tests.certificates import Authority, ago
+from tests.certificates import Authority, ago, ahead
 from tests.live import (
     PATIENCE_SECONDS,
     LiveService,
@@ -114,14 +114,17 @@ def test_the_metrics_of_tls(service: LiveService, authority: Authority) -> None:
     with socket.create_connection((url.hostname, url.port), 20) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
-    assert service.metrics_url is not None
+    assert exposed(service)[END] > 0
+    eventually(lambda: exposed(service)["keywright_tls_failures_total"] >= 1)
 
-    def exposed() -> dict[str, float]:
-        lines = httpx.get(str(service.metrics_url), trust_env=False).text.splitlines()
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
-    assert exposed()['keywright_certificate_end_timestamp_seconds{listener="api"}'] > 0
-    eventually(lambda: exposed()["keywright_tls_failures_total"] >= 1)
+END = 'keywright_certificate_end_timestamp_seconds{listener="api"}'
+
+
+def exposed(service: LiveService) -> dict[str, float]:
+    """Give the metrics by name and labels."""
+    lines = httpx.get(str(service.metrics_url), trust_env=False).text.splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
 
 @pytest.mark.parametrize(("command", "flaw"), [("serve", "another key"), ("serve", "no file"), ("agent", "expired")])
@@ -210,9 +213,11 @@ def test_renewal_under_traffic(issuer: DevIssuer, tmp_path: Path) -> None:
     with start_service(environment(issuer, **authority.settings), workers=2, authority=authority.path) as service:
         assert serials(service, authority) == {first}
         with Traffic(service, anew=True) as new, Traffic(service, anew=False) as kept:
-            second = authority.issue()
+            ends = ahead(days=30).replace(microsecond=0)
+            second = authority.issue(ends=ends)
             eventually(lambda: renewals(service) == 2)
             assert serials(service, authority) == {second}
+            assert exposed(service)[END] == ends.timestamp()
             authority.put(b"nonsense", b"")
             line = service.await_log_line(event="the new certificate cannot be used; the former one stays")
             assert line["reason"].startswith("KEYWRIGHT_TLS_CERTIFICATE: ")
@@ -241,6 +246,15 @@ def test_a_client_of_tls_1_2(service: LiveService, authority: Authority) -> None
     ):
         assert secure.version() == "TLSv1.2"
         assert (secure.cipher() or ("",))[0].startswith("ECDHE-")
+
+
+def test_sighup(service: LiveService, authority: Authority) -> None:
+    """A service of one process reads its certificate at once on SIGHUP, and goes on."""
+    former = serials(service, authority, 1)
+    renewed = authority.issue()
+    service.process.send_signal(signal.SIGHUP)
+    eventually(lambda: serials(service, authority, 1) == {renewed})
+    assert former != {renewed}
 
 
 def test_verification_without_a_credential(service: LiveService) -> None:

@@ -107,6 +107,7 @@ class ServerCertificate:
         self._now = now
         # The reason that was logged last, with the content of the files.
         self._told: tuple[str, bytes] | None = None
+        self._hurry = threading.Event()
         self._use(loaded)
 
     @property
@@ -117,6 +118,10 @@ class ServerCertificate:
     def watch(self) -> None:
         """Look at the files again and again, from a thread that ends with the process: a file system may hang."""
         threading.Thread(target=self._watch, daemon=True, name="certificate watch").start()
+
+    def hurry(self) -> None:
+        """Look at the files now; may be called by the handler of a signal."""
+        self._hurry.set()
 
     def look(self) -> None:
         """
@@ -152,7 +157,8 @@ class ServerCertificate:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(LOOK_SECONDS)
+            self._hurry.wait(LOOK_SECONDS)
+            self._hurry.clear()
             try:
                 self.look()
             except Exception:  # noqa: BLE001 - it is logged whole, and the next look may succeed

@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
@@ -117,13 +118,16 @@ def worker_app() -> Callable[..., Any]:
 class _Config(uvicorn.Config):
     open_certificate: "Callable[[], ServerCertificate] | None" = None
     """Reads the certificate of the server; None for plain HTTP."""
+    certificate: "ServerCertificate | None" = None
+    """The certificate, once it was read."""
 
     def load(self) -> None:
         """Import the application; a worker does nearly all its imports here."""
         with collector_off():
             super().load()
             if self.open_certificate is not None:
-                self._secure(self.open_certificate())
+                self.certificate = self.open_certificate()
+                self._secure(self.certificate)
 
     def _secure(self, certificate: "ServerCertificate") -> None:
         from keywright.api.server import tls
@@ -162,8 +166,9 @@ def _config(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+    def __init__(self, config: _Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
+        self._settings = config
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -173,10 +178,20 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, with exit code 0; uvicorn would raise the signal again after the stop."""
+        """
+        Stop on SIGTERM and SIGINT, with exit code 0; uvicorn would raise the signal again after the stop.
+
+        With a certificate, SIGHUP reads it, as tools that renew certificates expect; otherwise it ends the process.
+        """
         former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        if self._settings.open_certificate is not None:
+            former[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._read_certificate)
         try:
             yield
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
+
+    def _read_certificate(self, _number: int, _frame: FrameType | None) -> None:
+        if self._settings.certificate is not None:
+            self._settings.certificate.hurry()
