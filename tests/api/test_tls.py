@@ -236,10 +236,10 @@ async def shake_hands(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
+    """Shake hands; the last message stays in *outgoing*, so that it arrives together with the first request."""
     while True:
         with suppress(ssl.SSLWantReadError):
             client.do_handshake()
-            writer.write(outgoing.read())
             return
         writer.write(outgoing.read())
         incoming.write(await reader.read(65536))
