@@ -8,12 +8,13 @@ Write docs/reference/configuration.md out of the settings' own descriptions.
 import sys
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from keywright.agent.settings import AgentSettings
 from keywright.config import PREFIX, Settings
+from keywright.config_edge import EdgeSettings
 from keywright.config_values import secret_names
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
@@ -21,7 +22,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md
 _HEAD = """\
 # Settings
 
-<!-- Written by scripts/configuration_reference.py; change the descriptions in src/keywright/config.py instead. -->
+<!-- Written by scripts/configuration_reference.py; change the descriptions in src/keywright/config*.py instead. -->
 
 The service reads its settings from environment variables, once, when it starts. One that is missing or malformed stops
 the start with a sentence that names it; `keywright doctor` looks at all of them, and finds mistyped names too.
@@ -58,9 +59,14 @@ set, the start is refused. `keywright serve --host`, `--port` and `--workers` go
 
 def reference() -> str:
     """Write the page."""
-    rows = [_row(name, field) for name, field in Settings.model_fields.items()]
-    agent = [_row(name, field) for name, field in AgentSettings.model_fields.items()]
-    return f"{_HEAD}{''.join(rows)}{_TAIL.format(secrets=_secrets(), agent=''.join(agent))}"
+    agent = "".join(_rows(AgentSettings))
+    return f"{_HEAD}{''.join(_rows(Settings))}{_TAIL.format(secrets=_secrets(), agent=agent)}"
+
+
+def _rows(kind: type[BaseModel]) -> list[str]:
+    """Write a row for each setting; those of the edge, which pydantic has in front, come last."""
+    names = sorted(kind.model_fields, key=lambda name: name in EdgeSettings.model_fields)
+    return [_row(name, kind.model_fields[name]) for name in names]
 
 
 def _secrets() -> str:

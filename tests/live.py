@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,8 @@ class LiveService:
     A running service.
 
     `process` leads a process group of its own, the workers among it. `log_path` holds all it wrote to standard error,
-    JSON lines; `folder` is removed by `stop` and `kill`, and with it the log and the default database.
+    JSON lines; `folder` is removed by `stop` and `kill`, and with it the log and the default database. `authority` is
+    the file with the authority of its certificate, where it speaks TLS.
     """
 
     base_url: str
@@ -91,6 +93,7 @@ class LiveService:
     process: Process
     folder: Path
     log_path: Path
+    authority: Path | None = None
 
     def log(self) -> list[dict[str, Any]]:
         """Read the log lines so far."""
@@ -160,7 +163,12 @@ def spawn(arguments: list[str], env: Mapping[str, str], log_path: Path) -> Proce
 
 
 def start_service(
-    env: Mapping[str, str], *, workers: int = 1, arguments: Iterable[str] = (), launch: Launch = spawn
+    env: Mapping[str, str],
+    *,
+    workers: int = 1,
+    arguments: Iterable[str] = (),
+    launch: Launch = spawn,
+    authority: Path | None = None,
 ) -> LiveService:
     """
     Start the service and wait until `/livez` answers.
@@ -170,6 +178,7 @@ def start_service(
         workers: How many processes answer.
         arguments: What else to write behind `serve`.
         launch: How it is started; by default as its users do.
+        authority: The authority of its certificate, where the settings have one.
 
     Raises:
         AssertionError: It ended, or did not answer in time; the message is its log.
@@ -182,26 +191,30 @@ def start_service(
         "KEYWRIGHT_DATABASE_URL": f"sqlite:///{folder}/keywright.db",
         **env,
     }
-    return _started(["serve", *arguments], settings, folder, launch)
+    return _started(["serve", *arguments], settings, folder, launch, authority)
 
 
-def start_agent(env: Mapping[str, str], *, launch: Launch = spawn) -> LiveService:
+def start_agent(env: Mapping[str, str], *, launch: Launch = spawn, authority: Path | None = None) -> LiveService:
     """
     Start an agent and wait until it answers; `base_url` is that of a Unix socket where it listens on one.
 
     Args:
         env: Settings by variable name; unless set here, the port is a free one.
         launch: How it is started; by default as its users do.
+        authority: The authority of its certificate, where the settings have one.
     """
     folder = Path(tempfile.mkdtemp(prefix="keywright-agent-"))
-    return _started(["agent"], {"KEYWRIGHT_AGENT_LISTEN": "127.0.0.1:0", **env}, folder, launch)
+    return _started(["agent"], {"KEYWRIGHT_AGENT_LISTEN": "127.0.0.1:0", **env}, folder, launch, authority)
 
 
-def _started(command: list[str], settings: Mapping[str, str], folder: Path, launch: Launch) -> LiveService:
+def _started(
+    command: list[str], settings: Mapping[str, str], folder: Path, launch: Launch, authority: Path | None
+) -> LiveService:
     log_path = folder / "log"
     log_path.touch()
     process = launch(command, clean_environment(settings), log_path)
-    service = LiveService("", None, settings.get("KEYWRIGHT_DATABASE_URL", ""), process, folder, log_path)
+    database_url = settings.get("KEYWRIGHT_DATABASE_URL", "")
+    service = LiveService("", None, database_url, process, folder, log_path, authority)
     _running.add(service)
     try:
         _wait_until_it_answers(service)
@@ -226,6 +239,8 @@ def _wait_until_it_answers(service: LiveService) -> None:
 
 def client_of(service: LiveService, **options: Any) -> httpx.Client:
     """Make a client whose requests go to the service, over its Unix socket where it has one."""
+    if service.authority is not None:
+        options = {"verify": ssl.create_default_context(cafile=service.authority), **options}
     if not service.base_url.startswith("unix:"):
         return httpx.Client(base_url=service.base_url, trust_env=False, timeout=20, **options)
     transport = httpx.HTTPTransport(uds=service.base_url.removeprefix("unix:"))

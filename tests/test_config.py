@@ -245,6 +245,8 @@ def test_no_audience(env: pytest.MonkeyPatch) -> None:
         ("CORS_ORIGINS", "https://a.example/path", "without a path or a star"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "addresses or networks"),
         ("TRUSTED_PROXIES", "10.1.0.0/8", "addresses or networks"),
+        ("FORWARD_AUTH_FROM", "10.0.0.0/33", "addresses or networks"),
+        ("FORWARD_AUTH_FROM", "gateway", "addresses or networks"),
         ("METRICS", "9464", "host:port with a port up to 65535, path or off"),
         ("METRICS", "127.0.0.1:65536", "a port up to 65535"),
         ("METRICS", "[::1]:99999", "a port up to 65535"),
@@ -262,6 +264,39 @@ def test_bad_value(env: pytest.MonkeyPatch, name: str, value: str, expected: str
     assert expected in found
     if len(value) > 4 and value not in expected:
         assert value not in found
+
+
+@pytest.mark.parametrize(("given", "missing"), [("CERTIFICATE", "KEY"), ("KEY", "CERTIFICATE")])
+def test_a_certificate_and_its_key(env: pytest.MonkeyPatch, given: str, missing: str) -> None:
+    """Certificate and key are set together, or neither; an empty path is none."""
+    assert config.load().tls_files is None
+    env.setenv(f"KEYWRIGHT_TLS_{given}", "/run/tls.pem")
+    env.setenv(f"KEYWRIGHT_TLS_{missing}", "")
+    assert sentence() == f"KEYWRIGHT_TLS_{missing} is required with KEYWRIGHT_TLS_{given}."
+    env.setenv(f"KEYWRIGHT_TLS_{missing}", "/run/tls.pem")
+    assert config.load().tls_files == ("/run/tls.pem", "/run/tls.pem")
+    env.setenv("KEYWRIGHT_TLS_CERTIFICATE", "")
+    env.setenv("KEYWRIGHT_TLS_KEY", "")
+    assert config.load().tls_files is None
+
+
+def test_proxies_that_need_no_credential(env: pytest.MonkeyPatch) -> None:
+    """Proxies may be known by their networks, too; where nobody needs a credential, or nobody may call, not."""
+    env.setenv("KEYWRIGHT_FORWARD_AUTH_FROM", "10.0.0.0/8, ::ffff:192.0.2.1")
+    assert network_texts(config.load().forward_auth_networks) == ("10.0.0.0/8", "192.0.2.1/32")
+    for other in ("open", "off"):
+        env.setenv("KEYWRIGHT_FORWARD_AUTH", other)
+        expected = f"KEYWRIGHT_FORWARD_AUTH_FROM has no effect with KEYWRIGHT_FORWARD_AUTH={other}; set one of them."
+        assert sentence() == expected
+
+
+@pytest.mark.parametrize("name", ["AUDIENCE", "TLS_KEY", "PORT"])
+def test_a_file_for_what_is_no_secret(env: pytest.MonkeyPatch, name: str) -> None:
+    """Only secrets come from files; a file for another setting would be ignored, so it is refused."""
+    env.setenv(f"KEYWRIGHT_{name}_FILE", "/run/secrets/value")
+    assert sentence() == (
+        f"KEYWRIGHT_{name}_FILE is no setting, because KEYWRIGHT_{name} is no secret; set KEYWRIGHT_{name}."
+    )
 
 
 @pytest.mark.parametrize(

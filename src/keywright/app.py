@@ -193,7 +193,11 @@ def _in_front(app: ASGIApp, settings: Settings, parts: CheckingParts, connection
     forward_auth = None
     if settings.forward_auth != "off":
         forward_auth = ForwardAuth(
-            parts.checker, parts.callers.verifiers, who=settings.forward_auth, trusted=settings.proxy_networks
+            parts.checker,
+            parts.callers.verifiers,
+            who=settings.forward_auth,
+            trusted=settings.proxy_networks,
+            admitted=settings.forward_auth_networks,
         )
     fast_path = None
     if settings.fast_path == "on":

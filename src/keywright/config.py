@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from keywright import config_values as values
-from keywright.keys.addresses import Networks, proxy_networks
+from keywright.config_edge import EdgeSettings
 from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
@@ -60,7 +60,7 @@ class DatabaseSettings(BaseModel):
     _brand = field_validator("key_brand")(values.brand)
 
 
-class Settings(DatabaseSettings):
+class Settings(EdgeSettings, DatabaseSettings):
     """All settings of the service."""
 
     plain_on_loopback: ClassVar[bool] = False
@@ -225,8 +225,8 @@ class Settings(DatabaseSettings):
     forward_auth: Literal["verifier", "open", "off"] = Field(
         default="verifier",
         description="Who may call `/forward-auth` and `/ext-authz`. `verifier`: a proxy that sends its verifier "
-        "credential in `X-Keywright-Verifier`. `open`: every client, so only on a private network. "
-        "`off`: no client; both are 404.",
+        "credential in `X-Keywright-Verifier`, or calls from `KEYWRIGHT_FORWARD_AUTH_FROM`. `open`: every client, so "
+        "only on a private network. `off`: no client; both are 404.",
     )
     fast_path: Literal["on", "off"] = Field(
         default="on",
@@ -262,10 +262,6 @@ class Settings(DatabaseSettings):
         description="Origins whose pages may call the API from a browser, separated by commas, such as "
         "`https://dashboard.acme.example`. None by default.",
     )
-    trusted_proxies: tuple[str, ...] = Field(
-        default=(),
-        description="Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas.",
-    )
     metrics: str = Field(
         default="127.0.0.1:9464",
         description="The address of the Prometheus metrics: one of their own (`host:port`), `path` for `/metrics` "
@@ -286,7 +282,7 @@ class Settings(DatabaseSettings):
     )
 
     # fmt: off
-    _split = field_validator("environments", "cors_origins", "trusted_proxies", mode="before")(values.split)
+    _split = field_validator("environments", "cors_origins", mode="before")(values.split)
     _unset = field_validator(
         "max_life_days", "max_active_keys", "rotations_per_hour", "max_pairs", "grantable_scopes_claim", "public_url",
         "auth0_domain", "redis_url", "console_client_id", "console_client_secret", mode="before",
@@ -298,7 +294,6 @@ class Settings(DatabaseSettings):
     _client_secret = field_validator("console_client_secret")(values.client_secret)
     _names = field_validator("environments")(values.environments)
     _origins = field_validator("cors_origins")(values.origins)
-    _networks = field_validator("trusted_proxies")(values.networks)
     _listening = field_validator("metrics")(values.metrics)
     _days_kept = field_validator("keep_events_days")(values.days_of_events)
     # fmt: on
@@ -316,6 +311,13 @@ class Settings(DatabaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _one_way_to_recognize_proxies(self) -> Self:
+        if self.forward_auth_from and self.forward_auth != "verifier":
+            other = f"KEYWRIGHT_FORWARD_AUTH={self.forward_auth}"
+            raise ValueError(f"KEYWRIGHT_FORWARD_AUTH_FROM has no effect with {other}; set one of them")
+        return self
+
+    @model_validator(mode="after")
     def _console_is_complete(self) -> Self:
         if self.console_client_id is not None:
             values.require_console(self.console_client_secret, self.public_url, loopback=self.plain_on_loopback)
@@ -325,11 +327,6 @@ class Settings(DatabaseSettings):
     def serves_docs(self) -> bool:
         """Whether `/docs` is served: it contains the whole document, so only where everybody may read that."""
         return self.docs == "on" and self.openapi == "on"
-
-    @property
-    def proxy_networks(self) -> Networks:
-        """The networks of the proxies whose `X-Forwarded-For` is trusted."""
-        return proxy_networks(self.trusted_proxies)
 
 
 class DevSettings(Settings):

@@ -106,10 +106,16 @@ def secrets_from_files(kind: type[BaseModel], given: Mapping[str, str], prefix: 
         prefix: The prefix, for the sentence.
 
     Raises:
-        ValueError: A secret is set twice, or its file cannot be used; the message is a whole sentence.
+        ValueError: A secret is set twice, its file cannot be used, or a file is named for what is no secret; the
+            message is a whole sentence.
     """
     found: dict[str, str] = {}
-    for name in sorted(secret_names(kind)):
+    secrets = secret_names(kind)
+    for name in sorted(kind.model_fields.keys() - secrets):
+        if given.get(f"{name}_file"):
+            variable = f"{prefix}{name.upper()}"
+            raise ValueError(f"{variable}_FILE is no setting, because {variable} is no secret; set {variable}")
+    for name in sorted(secrets):
         path, variable = given.get(f"{name}_file", ""), f"{prefix}{name.upper()}"
         if path and given.get(name):
             raise ValueError(f"{variable} and {variable}_FILE are both set; set one of them")

@@ -117,6 +117,14 @@ key_set_age_seconds = Gauge(
     "Age of the issuer's signing keys, in seconds; of the process where it is the highest.",
     multiprocess_mode="livemax",
 )
+tls_failures = Counter("keywright_tls_failures_total", "TLS handshakes that failed, or were not over in time.")
+# With a label, a process without a certificate exposes nothing; otherwise it would be 0, and the earliest.
+certificate_end = Gauge(
+    "keywright_certificate_end_timestamp_seconds",
+    "When the certificate of a listener ends, in seconds since the epoch; of the process where it ends first.",
+    ["listener"],
+    multiprocess_mode="livemin",
+)
 open_connections = Gauge("keywright_connections", "Open connections of all processes.", multiprocess_mode="livesum")
 
 _KEYS = re.compile(r"(?P<shown>[a-z0-9]_(?:sk|vk)_(?:[a-z][a-z0-9]{0,15}_)?)[0-9A-Za-z]{20,}")

@@ -21,6 +21,9 @@ LARGE = 16 * 1024 * 1024
 # Out of the way of what is tested otherwise.
 KEEP_ALIVE_SECONDS = 3600
 
+Wrap = Callable[[type[FastPathProtocol]], Callable[..., Any]]
+"""Puts another protocol in front of one, such as TLS."""
+
 
 class Application:
     """
@@ -64,11 +67,11 @@ class Application:
 
 
 def _protocol(
-    kind: type[FastPathProtocol], application: ASGIApp, state: ServerState, loop: Any = None, **options: Any
-) -> FastPathProtocol:
+    kind: Callable[..., Any], application: ASGIApp, state: ServerState, loop: Any = None, **options: Any
+) -> Any:
     config = uvicorn.Config(
         application,
-        http=kind,
+        http=FastPathProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -81,13 +84,16 @@ def _protocol(
 
 
 @asynccontextmanager
-async def serving(kind: type[FastPathProtocol], application: Application) -> AsyncIterator["Server"]:
+async def serving(
+    kind: type[FastPathProtocol], application: Application, *, wrap: Wrap = lambda kind: kind
+) -> AsyncIterator["Server"]:
     """Serve *application* on a free port of loopback, on the running loop."""
     state = ServerState()
+    made = wrap(kind)
     loop = asyncio.get_running_loop()
 
     async def take(connection: socket.socket) -> None:
-        transport, _ = await loop.connect_accepted_socket(lambda: _protocol(kind, application, state), connection)
+        transport, _ = await loop.connect_accepted_socket(lambda: _protocol(made, application, state), connection)
         try:
             await asyncio.Event().wait()
         finally:
@@ -105,14 +111,15 @@ class Server:
         self._state = state
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """Open a connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def connect(self, **options: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Open a connection; the *options* are those of asyncio."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **options)
         try:
             yield reader, writer
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            # `ssl.SSLError` is an OSError, too.
+            with suppress(OSError):
                 await writer.wait_closed()
 
     async def is_deserted(self) -> None:

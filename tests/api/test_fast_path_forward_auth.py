@@ -14,7 +14,7 @@ from keywright.api.verify.forward_auth import ForwardAuth
 from keywright.api.verify.proxy_clients import Peer
 from keywright.api.verify.responses import Headers
 from keywright.api.verify.routes import ServiceApp
-from keywright.keys.addresses import proxy_networks
+from keywright.keys.addresses import Networks, proxy_networks
 from keywright.keys.cache import BOUND_SECONDS
 from keywright.keys.usage_records import Noted, UsageSource
 from tests.api.checking_plane import CREDENTIAL, KEY, OTHER_KEY
@@ -42,10 +42,12 @@ class Watched(FastPath):
 class Door(Side):
     """Forward auth, with or without the fast path in front of it."""
 
-    def __init__(self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier") -> None:
+    def __init__(
+        self, *, with_fast_path: bool, who: Literal["verifier", "open"] = "verifier", admitted: Networks = ()
+    ) -> None:
         super().__init__(with_fast_path=with_fast_path)
         trusted = proxy_networks(["10.0.0.0/8"])
-        forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted)
+        forward_auth = ForwardAuth(self.checker, self.verifiers, who=who, trusted=trusted, admitted=admitted)
         self.watched = Watched(self.checker, self.callers, forward_auth)
         self.app = ServiceApp(
             Application(),
@@ -94,8 +96,12 @@ async def ask(door: Door, *questions: bytes) -> list[int]:
     return statuses(received)
 
 
-@pytest.mark.parametrize("who", ["verifier", "open"])
-async def test_generated_questions(who: Literal["verifier", "open"]) -> None:
+ADMITTED = proxy_networks(["192.0.2.0/24"])
+"""Some of `PEERS`."""
+
+
+@pytest.mark.parametrize(("who", "admitted"), [("verifier", ()), ("verifier", ADMITTED), ("open", ())])
+async def test_generated_questions(who: Literal["verifier", "open"], admitted: Networks) -> None:
     """
     Thousands of questions, good, odd or broken, in pieces or in a line, are answered alike to the byte.
 
@@ -103,11 +109,13 @@ async def test_generated_questions(who: Literal["verifier", "open"]) -> None:
     """
     chance = Random(20261126)
     made = 0
+    # The way to know a proxy changes nothing else, so that fewer are enough.
+    connections = CONNECTIONS // 5 if admitted else CONNECTIONS
     requests = ProxyRequests(chance, KEYS, [CREDENTIAL.reveal()] * 8 + [UNKNOWN_CREDENTIAL, "junk"])
-    with_it, without = Door(with_fast_path=True, who=who), Door(with_fast_path=False, who=who)
+    with_it, without = (Door(with_fast_path=fast, who=who, admitted=admitted) for fast in (True, False))
     for side in (with_it, without):
         await side.know()
-    for _ in range(CONNECTIONS):
+    for _ in range(connections):
         number, pieces = requests.connection()
         rests = [chance.random() < 0.7 for _ in pieces]
         peer = chance.choice(PEERS)
@@ -160,6 +168,21 @@ async def test_who_is_not_let_through(door: Door) -> None:
     assert await ask(door, *asked, bearing(KEY)) == [401, 401, 401, 401, 400, 200]
     await asyncio.sleep(0)
     assert door.verdicts == {"revoked": 1, "not_found": 2, "valid": 1}
+
+
+@pytest.mark.parametrize("peer", [*PEERS, ("192.0.2.255", 5), ("192.0.3.0", 5), ("::ffff:192.0.2.9", 5)])
+async def test_admitted_at_once(peer: Peer | None) -> None:
+    """A proxy is admitted by its address alone, from the bytes of its question as by the application."""
+    doors = [Door(with_fast_path=fast, admitted=ADMITTED) for fast in (True, False)]
+    asked = f"GET /forward-auth HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nX-API-Key: {KEY}\r\n\r\n"
+    found = []
+    for door in doors:
+        await door.know()
+        received, _ = await door.converse([asked.encode()] * 2, [True] * 2, peer=peer)
+        found.append((as_compared(received), door.traces()))
+    assert found[0] == found[1]
+    is_admitted = peer is not None and peer[0].removeprefix("::ffff:").startswith("192.0.2.")
+    assert doors[0].watched.passed == (2 if is_admitted else 0)
 
 
 @pytest.mark.parametrize("who", ["verifier", "open"])

@@ -1,6 +1,7 @@
 """Answers to proxies: `/forward-auth` and `/ext-authz`, on a fake store."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keywright.api.http.problems import KEY_PROBLEMS, PROBLEMS
 from keywright.api.verify.forward_auth import ForwardAuth
@@ -22,6 +24,7 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.keys.verdict import Code
 from keywright.service.checking.failure_limit import MOST_FAILURES
 from tests.api.checking_plane import CREDENTIAL, FACTS, KEY, OTHER_KEY, OUTAGE_SECONDS, PAIR, CheckingPlane
+from tests.logs import logging_to
 from tests.markdown import bare, read, table
 
 IDENTITY = {
@@ -389,6 +392,74 @@ async def test_open() -> None:
         assert identity(await door.http.get(FORWARD_AUTH, headers={**BEARING, **headers})) == IDENTITY
     assert outcome(await door.http.get(FORWARD_AUTH)) == (401, "missing_key")
     assert door.uses()[0].source.verifier == "forward-auth"
+
+
+ADMITTED = proxy_networks(["172.16.0.0/12", "2001:db8:1::/48"])
+
+
+@pytest.mark.parametrize("path", [FORWARD_AUTH, EXT_AUTHZ])
+@pytest.mark.parametrize("address", ["172.16.0.1", "::ffff:172.31.255.254", "2001:db8:1::7"])
+async def test_admitted_by_its_address(path: str, address: str) -> None:
+    """A proxy whose connection comes from a network of the settings needs no credential, and none is looked at."""
+    door = Door(admitted=ADMITTED)
+    async with door.caller(address) as http:
+        for headers in ({}, {"X-Keywright-Verifier": "junk"}, {"X-Keywright-Verifier": CREDENTIAL.reveal()}):
+            assert identity(await http.get(path, headers={**BEARING, **headers})) == IDENTITY
+        assert outcome(await http.get(path)) == (401, "missing_key")
+        assert outcome(await http.get(path, headers={"X-API-Key": OTHER_KEY})) == (401, "not_found")
+    assert door.uses()[0].source.verifier == "forward-auth"
+
+
+@pytest.mark.parametrize("address", ["172.32.0.1", "2001:db8:2::1", "::ac10:1", "10.0.0.1", "a", "", "172.16.0.1%a"])
+async def test_not_admitted_by_its_address(address: str) -> None:
+    """From elsewhere a proxy needs its credential, whatever its headers say about an address."""
+    door = Door(admitted=ADMITTED)
+    forged = {"X-Forwarded-For": "172.16.0.1", "X-Real-IP": "172.16.0.1", "Forwarded": "for=172.16.0.1"}
+    async with door.caller(address) as http:
+        for headers in (BEARING, {**BEARING, **forged}, {**BEARING, **forged, "X-Keywright-Verifier": "junk"}):
+            response = await http.get(FORWARD_AUTH, headers=headers)
+            assert outcome(response) == (401, "verifier_required")
+            assert response.headers["www-authenticate"] == CHALLENGE
+        good = {**BEARING, "X-Keywright-Verifier": CREDENTIAL.reveal()}
+        assert identity(await http.get(FORWARD_AUTH, headers=good)) == IDENTITY
+    assert {each.source.verifier for each in door.uses()} == {"edge"}
+
+
+async def test_a_unix_socket_has_no_address() -> None:
+    """A peer without an address is in no network, not even in that of all addresses."""
+    door = Door(admitted=proxy_networks(["0.0.0.0/0", "::/0"]))
+    app = without_peer(door.app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://keywright") as http:
+        assert outcome(await http.get(FORWARD_AUTH, headers=BEARING)) == (401, "verifier_required")
+
+
+def without_peer(app: ASGIApp) -> ASGIApp:
+    """Answer as at a Unix socket."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "client": None}, receive, send)
+
+    return answer
+
+
+async def test_admitted_proxies_and_failures() -> None:
+    """Failed attempts through admitted proxies are limited by the network of their clients, as everywhere."""
+    door = Door(admitted=proxy_networks(["10.0.0.0/8"]))
+    assert outcome(await exhaust(door, "203.0.113.9")) == (429, "rate_limited")
+    other = {**BEARING, "X-Forwarded-For": "198.51.100.1"}
+    assert (await door.ask(FORWARD_AUTH, other)).status_code == 200
+
+
+async def test_why_a_proxy_was_refused() -> None:
+    """The log says of a refused proxy that its address is not one of those that need no credential."""
+    stream = io.StringIO()
+    with logging_to(stream):
+        async with Door(admitted=ADMITTED).caller("192.0.2.1") as http:
+            await http.get(FORWARD_AUTH, headers=BEARING)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "a proxy is misconfigured"]
+    assert "KEYWRIGHT_FORWARD_AUTH_FROM" in line["reason"]
+    assert line["proxy"] == "192.0.2.1"
 
 
 @pytest.mark.parametrize("path", [FORWARD_AUTH, EXT_AUTHZ])

@@ -17,8 +17,9 @@ def problem(status: int, code: str, detail: Any = "A sentence.", headers: Mappin
     return Answer(status, {"detail": detail, "code": code, "request_id": "req-12345678"}, headers)
 
 
-def invoke(service: FakeService | str, *arguments: str, token: str = TOKEN) -> Any:
+def invoke(service: FakeService | str, *arguments: str, token: str = TOKEN, token_file: str = "") -> Any:
     """Run `keywright keys` in this process, on a wide terminal without colours."""
     url = service if isinstance(service, str) else service.url
     env = {"KEYWRIGHT_URL": url, "KEYWRIGHT_TOKEN": token, "COLUMNS": "200", "NO_COLOR": "1"}
+    env["KEYWRIGHT_TOKEN_FILE"] = token_file
     return CliRunner().invoke(app, ["keys", *arguments], env=env)

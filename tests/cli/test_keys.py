@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -188,6 +189,35 @@ def test_no_token(token: str) -> None:
         assert service.seen == []
     assert done.exit_code == 2
     assert "start `keywright dev` in this folder" in done.stderr
+
+
+def test_a_token_from_a_file(tmp_path: Path) -> None:
+    """The token may be in a file, whose line end is no part of it."""
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    with fake_service({("POST", PATH): Answer(201, NEW)}) as service:
+        done = invoke(service, "create", "x", token="", token_file=str(tmp_path / "token"))
+        assert [sent[2] for sent in service.seen] == [f"Bearer {TOKEN}"]
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "token", "expected"),
+    [
+        (None, "", "KEYWRIGHT_TOKEN_FILE: the file cannot be read."),
+        (b"\xff", "", "KEYWRIGHT_TOKEN_FILE: the file cannot be read."),
+        (b" \n", "", "KEYWRIGHT_TOKEN_FILE: the file is empty."),
+        (b"a.b.c", TOKEN, "KEYWRIGHT_TOKEN and KEYWRIGHT_TOKEN_FILE are both set; set one of them."),
+    ],
+)
+def test_an_unusable_file_for_a_token(tmp_path: Path, content: bytes | None, token: str, expected: str) -> None:
+    """A file that cannot be the source of the token, or is one of two, is one sentence, and nothing is sent."""
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with fake_service({}) as service:
+        done = invoke(service, "list", token=token, token_file=str(path))
+        assert service.seen == []
+    assert (done.exit_code, done.stderr) == (2, f"{expected}\n")
 
 
 def test_no_option_takes_a_token() -> None:

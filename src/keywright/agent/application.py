@@ -88,6 +88,7 @@ def _application(settings: AgentSettings, checker: Checker, connections: Connect
             callers.verifiers,
             who="open" if callers.anonymous else "verifier",
             trusted=settings.proxy_networks,
+            admitted=settings.forward_auth_networks,
         )
     health = Health(
         synced=lambda: parts.followed.since is not None,

@@ -1,13 +1,13 @@
 """The settings of an agent: `KEYWRIGHT_*` environment variables, read once and frozen."""
 
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from keywright import config
 from keywright import config_values as values
-from keywright.keys.addresses import Networks, proxy_networks
+from keywright.config_edge import EdgeSettings
 
 _UNIX = "unix:"
 _LISTEN = re.compile(r"unix:/[^\0]+|(\[[0-9a-f:.]+\]|[^:\s/]+):[0-9]{1,5}", re.IGNORECASE)
@@ -16,10 +16,8 @@ _NAME = re.compile("[!-~]{1,100}")
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
-class AgentSettings(BaseModel):
+class AgentSettings(EdgeSettings):
     """All settings of an agent."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     url: str = Field(
         min_length=1, description="The address of the service, such as `https://keys.acme.example`. Required."
@@ -73,10 +71,6 @@ class AgentSettings(BaseModel):
     forward_auth: Literal["on", "off"] = Field(
         default="on", description="Whether proxies may call `/forward-auth` and `/ext-authz`; `off`: both are 404."
     )
-    trusted_proxies: tuple[str, ...] = Field(
-        default=(),
-        description="Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas.",
-    )
     max_connections: int = Field(
         default=4096, ge=16, le=1_000_000, description="How many connections the agent keeps open."
     )
@@ -93,12 +87,10 @@ class AgentSettings(BaseModel):
     )
 
     # fmt: off
-    _split = field_validator("trusted_proxies", mode="before")(values.split)
     _unset = field_validator(
         "agent_access", "agent_credential", "agent_name", "redis_url", mode="before",
     )(values.none_if_empty)
     _redis = field_validator("redis_url")(values.redis_url)
-    _networks = field_validator("trusted_proxies")(values.networks)
     _listening = field_validator("metrics")(values.metrics)
     _secret = field_validator("agent_credential")(values.client_secret)
     _brand = field_validator("key_brand")(values.brand)
@@ -125,6 +117,16 @@ class AgentSettings(BaseModel):
             raise ValueError("must be 1 to 100 printable ASCII characters without a space")
         return value
 
+    @model_validator(mode="after")
+    def _nothing_without_an_effect(self) -> Self:
+        name = "KEYWRIGHT_FORWARD_AUTH_FROM" if self.forward_auth_from else "KEYWRIGHT_TLS_CERTIFICATE"
+        if self.socket_path is not None and (self.forward_auth_from or self.tls_certificate is not None):
+            raise ValueError(f"{name} has no effect on a Unix socket; remove it, or listen on a port")
+        if self.forward_auth_from and (self.forward_auth == "off" or self.credential is None):
+            other = "KEYWRIGHT_FORWARD_AUTH=off" if self.forward_auth == "off" else "KEYWRIGHT_AGENT_ACCESS=open"
+            raise ValueError(f"{name} has no effect with {other}; set one of them")
+        return self
+
     @property
     def socket_path(self) -> str | None:
         """The path of the Unix socket; None for a port."""
@@ -135,11 +137,6 @@ class AgentSettings(BaseModel):
         """The credential of callers; None where they need none."""
         access = self.agent_access or ("credential" if self.socket_path is None else "open")
         return None if access == "open" else (self.agent_credential or self.verifier).get_secret_value()
-
-    @property
-    def proxy_networks(self) -> Networks:
-        """The networks of the proxies whose `X-Forwarded-For` is trusted."""
-        return proxy_networks(self.trusted_proxies)
 
 
 def load(**overrides: Any) -> AgentSettings:

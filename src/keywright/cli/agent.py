@@ -11,7 +11,7 @@ import click
 from keywright import __version__
 from keywright.cli import exits
 from keywright.cli.commands import Command
-from keywright.cli.server import listening, metrics
+from keywright.cli.server import listening, metrics, tls
 from keywright.cli.server.start import collector_off
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack)
     from keywright.cli.server import process
     from keywright.client.errors import KeywrightError
 
+    certificate = tls.certificate(settings.tls_files)
     with exits.ending_on(KeywrightError, code=exits.MISUSED):
         app = create_app(settings)
     with exits.ending_on(listening.CannotListen, code=exits.MISUSED):
@@ -65,7 +66,7 @@ def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack)
         fields = {"url": url, "access": access, "metrics": metrics_url, "service": settings.url}
         log.info("ready", **fields, seconds=took, version=__version__)
 
-    came_up = process.run_app(app, settings, listener, on_ready=ready)
+    came_up = process.run_app(app, settings, listener, on_ready=ready, certificate=certificate)
     log.info("stopped")
     return came_up
 
@@ -86,4 +87,4 @@ def _listen(settings: "AgentSettings", resources: ExitStack) -> tuple[socket.soc
         return resources.enter_context(listening.unix_socket(settings.socket_path)), settings.agent_listen
     host, port = listening.split(settings.agent_listen)
     listener = resources.enter_context(listening.listen(host, port))
-    return listener, listening.bound_url(listener, host)
+    return listener, listening.bound_url(listener, host, tls=settings.tls_files is not None)

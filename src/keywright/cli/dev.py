@@ -157,6 +157,9 @@ def _serve(folder: "DevFolder", issuer: "DevIssuer", host: str, listener: "socke
         metrics="path",
         host=host,
         port=listener.getsockname()[1],
+        # Of the service that the same environment may be for.
+        tls_certificate=None,
+        tls_key=None,
         public_url=listening.bound_url(listener, host),
         console_client_id=CLIENT_ID,
         console_client_secret=secret,

@@ -49,8 +49,7 @@ def client_settings(address: str, credential: str) -> dict[str, Any]:
     is_here = is_loopback(url.host)
     return {
         "follow_redirects": False,
-        # Nothing here is reached through TLS, and to read all trusted certificates takes longer than a call. None is.
-        "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_here and url.scheme == "http" else True,
+        "verify": _trusted(url.scheme) if is_here else True,
         # A proxy from the environment would send requests for loopback to another machine.
         "trust_env": not is_here,
         "headers": {
@@ -59,3 +58,12 @@ def client_settings(address: str, credential: str) -> dict[str, Any]:
             "User-Agent": f"keywright-python/{__version__}",
         },
     }
+
+
+def _trusted(scheme: str) -> ssl.SSLContext:
+    """Give the authorities to trust on this machine, where httpx reads none from the environment by itself."""
+    if scheme == "http":
+        # Nothing is reached through TLS, and to read all trusted certificates takes longer than a call. None is.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # With the file that SSL_CERT_FILE names.
+    return httpx.create_ssl_context(trust_env=True)

@@ -42,6 +42,10 @@ class CountedConnection(HttpToolsProtocol):
     # Until when the client has to have read what waits.
     _read_by: asyncio.TimerHandle | None = None
 
+    @classmethod
+    def accepted(cls) -> None:
+        """Note that a connection was accepted, before its handshake where it has TLS; by default nothing."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place, or refuse the connection."""
         super().connection_made(transport)

@@ -17,9 +17,15 @@ class WorkerProtocol(FirstSightProtocol):
     already: it would accept one after the other before the others run, and keep them for as long as the clients do.
     """
 
+    @classmethod
+    def accepted(cls) -> None:
+        """Give way."""
+        cls.give_way()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Give way, then begin as any other connection."""
-        self.give_way()
+        """Give way, then begin as any other connection; one with TLS gave way before its handshake."""
+        if transport.get_extra_info("sslcontext") is None:
+            self.give_way()
         super().connection_made(transport)
 
     @staticmethod

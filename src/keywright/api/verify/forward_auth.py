@@ -24,7 +24,7 @@ from keywright.api.http.problems import REALM, KeyRefusal, Refusal
 from keywright.api.http.routing import header_values
 from keywright.api.verify.callers import Senders
 from keywright.api.verify.proxy_answers import accepted_headers, for_nginx, opening, written_answer
-from keywright.api.verify.proxy_clients import Peer, ProxyClients
+from keywright.api.verify.proxy_clients import AdmittedPeers, Peer, ProxyClients
 from keywright.api.verify.proxy_head import is_ext_authz, query_of, read_question
 from keywright.api.verify.proxy_options import NO_OPTIONS, Misconfigured, ProxyOptions, read_options
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, Headers, error_response, request_ids
@@ -59,6 +59,7 @@ class ForwardAuth:
         verifiers: Recognises the credentials of proxies.
         who: `verifier`: a proxy sends its credential in `X-Keywright-Verifier`. `open`: no credential is needed.
         trusted: The networks of proxies whose `X-Forwarded-For` is trusted.
+        admitted: The networks of proxies that need no credential, also with `verifier`.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class ForwardAuth:
         *,
         who: Literal["verifier", "open"],
         trusted: Networks,
+        admitted: Networks = (),
     ) -> None:
         self._checker = checker
         self._request_ids = request_ids()
         self._verifiers = verifiers
         self._open = who == "open"
+        self._admitted = AdmittedPeers(admitted) if admitted else None
         self._clients = ProxyClients(trusted)
         self._accept, self._clock, self._monotonic = checker.accept, checker.clock, checker.monotonic
         # First lines of `/forward-auth` are a proxy's. Those of `/ext-authz` are its clients', so the options are found
@@ -121,7 +124,7 @@ class ForwardAuth:
         line, key, credential, forwarded, required, agent = question
         options = self._by_line.get(line) or self._read_plain_options(line, required)
         at = self._monotonic()
-        caller = self._caller_of(credential, agent, at)
+        caller = self._caller_of(peer, credential, agent, at)
         if options is None or caller is None:
             return None
         requirements, _, metadata = options
@@ -149,9 +152,11 @@ class ForwardAuth:
         except Misconfigured:
             return None
 
-    def _caller_of(self, credential: bytes | None, agent: str | None, at: float) -> int | CallerName | None:
-        """Give the proxy with this credential, for `Checker.accept`; None where it is not cached."""
-        if self._open:
+    def _caller_of(
+        self, peer: Peer | None, credential: bytes | None, agent: str | None, at: float
+    ) -> int | CallerName | None:
+        """Give the proxy at this address, with this credential, for `Checker.accept`; None where it is not cached."""
+        if self._open or (self._admitted is not None and self._admitted.admits(peer)):
             return _OPEN_NAME, agent
         sender = None if credential is None else self._senders.find(credential, at)
         if sender is None:
@@ -159,7 +164,7 @@ class ForwardAuth:
         return sender.number if agent is None else (sender.caller.name, agent)
 
     async def _decide(self, request: Request, requirements: Requirements) -> KeyVerdict:
-        caller = await self._caller(header_values(request, b"x-keywright-verifier"))
+        caller = await self._caller(request)
         key = _presented(request)
         if key is None:
             raise KeyRefusal("missing_key", headers={"WWW-Authenticate": REALM})
@@ -169,15 +174,21 @@ class ForwardAuth:
         agent = "".join(header_values(request, b"user-agent")[-1:])
         return await self._checker.check(caller, key, requirements, agent=agent_family(agent))
 
-    async def _caller(self, credentials: list[str]) -> Caller:
-        if self._open:
+    async def _caller(self, request: Request) -> Caller:
+        if self._open or (self._admitted is not None and self._admitted.admits(request.scope.get("client"))):
+            # Its credential is not looked at: it may be one that its client sent.
             return _ANY_CALLER
+        credentials = header_values(request, b"x-keywright-verifier")
         if len(credentials) != 1:
-            raise Misconfigured("verifier_required", f"it sent {len(credentials)} X-Keywright-Verifier headers, not 1")
+            raise self._unknown_proxy(f"it sent {len(credentials)} X-Keywright-Verifier headers, not 1")
         verifier = await self._verifiers.recognize(credentials[0])
         if verifier is None:
-            raise Misconfigured("verifier_required", "its X-Keywright-Verifier is no credential, or was revoked")
+            raise self._unknown_proxy("its X-Keywright-Verifier is no credential, or was revoked")
         return Caller(verifier.name, verifier, None)
+
+    def _unknown_proxy(self, reason: str) -> Misconfigured:
+        also = ", and its address is not in KEYWRIGHT_FORWARD_AUTH_FROM" if self._admitted is not None else ""
+        return Misconfigured("verifier_required", f"{reason}{also}")
 
     def _refuse(self, error: Exception, scope: Scope, request_id: str, *, by_nginx: bool) -> Response:
         if isinstance(error, Misconfigured):

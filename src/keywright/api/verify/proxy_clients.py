@@ -1,4 +1,4 @@
-"""The clients of proxies: whose request a proxy asks about, out of `X-Forwarded-For`."""
+"""Proxies by the address of their connection, and their clients: whose request a proxy asks about."""
 
 from collections.abc import Sequence
 
@@ -57,3 +57,26 @@ class ProxyClients:
             self._warned = True
             proxy = address_text(hop_number(host))
             _log.warning("X-Forwarded-For is not trusted; name the proxy in KEYWRIGHT_TRUSTED_PROXIES", proxy=proxy)
+
+
+class AdmittedPeers:
+    """
+    Tells proxies that need no credential, by the address of their connection.
+
+    Nothing that a request says counts. A peer without an address, such as at a Unix socket, is never one of them.
+
+    Args:
+        networks: The networks of these proxies.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self._known: BoundedDict[str, bool] = BoundedDict(_MOST_PROXIES)
+
+    def admits(self, peer: Peer | None) -> bool:
+        """Tell whether *peer*, as in an ASGI scope, needs no credential."""
+        return peer is not None and (peer[0] in self._known or self._look(peer[0]))
+
+    def _look(self, host: str) -> bool:
+        # Only those that are admitted are kept, so that strangers take no place.
+        return lies_in(hop_number(host), self._networks) and self._known.keep(host, True)

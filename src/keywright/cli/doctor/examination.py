@@ -9,7 +9,7 @@ from rich.console import Console
 
 from keywright import config
 from keywright.cli import exits
-from keywright.cli.doctor import database, issuer, limits, results, settings
+from keywright.cli.doctor import certificate, database, issuer, limits, results, settings
 from keywright.cli.doctor.results import CheckResult, Level
 from keywright.config import Settings, SettingsError
 
@@ -27,13 +27,13 @@ def run(*, as_json: bool) -> None:
 
 
 async def examine() -> list[CheckResult]:
-    """Check the settings, the ports, the issuer, the database and Redis."""
+    """Check the settings, the certificate, the ports, the issuer, the database and Redis."""
     unknown = settings.unknown_variables(os.environ)
     try:
         chosen = config.load()
     except SettingsError as error:
         return [results.fail("settings", str(error), "Every setting is in docs/reference/configuration.md."), *unknown]
-    return [*settings.check(chosen), *unknown, *await _surroundings(chosen)]
+    return [*settings.check(chosen), *unknown, *certificate.check(chosen), *await _surroundings(chosen)]
 
 
 async def _surroundings(chosen: Settings) -> list[CheckResult]:

@@ -90,9 +90,12 @@ def _token() -> str:
     if not path:
         return token
     try:
-        return Path(path).read_text().strip()
+        token = Path(path).read_text().strip()
     except (OSError, ValueError):
         exits.stop("KEYWRIGHT_TOKEN_FILE: the file cannot be read.", exits.MISUSED)
+    if not token:
+        exits.stop("KEYWRIGHT_TOKEN_FILE: the file is empty.", exits.MISUSED)
+    return token
 
 
 def _target() -> _Target:

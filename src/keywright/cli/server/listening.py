@@ -108,9 +108,9 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def bound_url(listener: socket.socket, host: str) -> str:
-    """Return the URL of a socket that listens on *host*."""
-    return f"http://{shown(host, listener.getsockname()[1])}"
+def bound_url(listener: socket.socket, host: str, *, tls: bool = False) -> str:
+    """Return the URL of a socket that listens on *host*, with the scheme `https` for *tls*."""
+    return f"{'https' if tls else 'http'}://{shown(host, listener.getsockname()[1])}"
 
 
 def reason(error: Exception) -> str:

@@ -4,7 +4,9 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -13,6 +15,9 @@ from keywright.cli.server.listening import BACKLOG
 from keywright.cli.server.start import Start, collector_off
 from keywright.cli.server.workers import Supervisor
 from keywright.config import Settings
+
+if TYPE_CHECKING:
+    from keywright.api.server.certificate import LoadedCertificate, ServerCertificate
 
 
 class ServerSettings(Protocol):
@@ -27,15 +32,27 @@ class ServerSettings(Protocol):
         """How long requests in progress may take to finish."""
 
 
-def run(settings: Settings, listener: socket.socket, *, on_ready: Callable[[], object]) -> bool:
+def run(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object],
+    certificate: "LoadedCertificate | None" = None,
+) -> bool:
     """Answer requests of the service in this process; see `run_app`."""
     from keywright import app as application
 
-    return run_app(application.create_app(settings), settings, listener, on_ready=on_ready)
+    app = application.create_app(settings)
+    return run_app(app, settings, listener, on_ready=on_ready, certificate=certificate)
 
 
 def run_app(
-    app: Callable[..., Any], settings: ServerSettings, listener: socket.socket, *, on_ready: Callable[[], object]
+    app: Callable[..., Any],
+    settings: ServerSettings,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object],
+    certificate: "LoadedCertificate | None" = None,
 ) -> bool:
     """
     Answer requests in this process until SIGTERM or SIGINT; requests in progress finish.
@@ -45,11 +62,17 @@ def run_app(
         settings: Of the server.
         listener: A listening socket.
         on_ready: Called when the process answers requests.
+        certificate: Of the server, renewed from its files from now on; None for plain HTTP.
 
     Returns:
         Whether the start succeeded.
     """
-    server = _Server(_config(app, settings), on_ready)
+    config = _config(app, settings)
+    if certificate is not None:
+        from keywright.api.server.certificate import ServerCertificate
+
+        config.open_certificate = partial(ServerCertificate, certificate)
+    server = _Server(config, on_ready)
     try:
         server.run(sockets=[listener])
     except SystemExit as end:
@@ -59,7 +82,14 @@ def run_app(
     return server.started
 
 
-def run_workers(settings: Settings, listener: socket.socket, *, start: Start, on_ready: Callable[[], object]) -> bool:
+def run_workers(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    start: Start,
+    on_ready: Callable[[], object],
+    certificate: "LoadedCertificate | None" = None,
+) -> bool:
     """Answer requests in several processes, as `run` does in one; see `Supervisor`, also about *start*."""
     config = _config(
         f"{__name__}:worker_app",
@@ -68,6 +98,11 @@ def run_workers(settings: Settings, listener: socket.socket, *, start: Start, on
         factory=True,
         workers=settings.workers,
     )
+    if certificate is not None:
+        from keywright.api.server.certificate import await_usable
+
+        # Each worker reads the files by itself: a context cannot be sent to another process.
+        config.open_certificate = partial(await_usable, certificate.files)
     supervisor = Supervisor(config, listener, start=start, start_seconds=settings.start_seconds, on_ready=on_ready)
     supervisor.run()
     return not supervisor.has_failed
@@ -81,10 +116,25 @@ def worker_app() -> Callable[..., Any]:
 
 
 class _Config(uvicorn.Config):
+    open_certificate: "Callable[[], ServerCertificate] | None" = None
+    """Reads the certificate of the server; None for plain HTTP."""
+    certificate: "ServerCertificate | None" = None
+    """The certificate, once it was read."""
+
     def load(self) -> None:
         """Import the application; a worker does nearly all its imports here."""
         with collector_off():
             super().load()
+            if self.open_certificate is not None:
+                self.certificate = self.open_certificate()
+                self._secure(self.certificate)
+
+    def _secure(self, certificate: "ServerCertificate") -> None:
+        from keywright.api.server import tls
+
+        certificate.watch()
+        # uvicorn calls it to make the protocol of a connection, and does nothing else with it.
+        self.http_protocol_class = tls.secured(self.http_protocol_class, certificate)  # type: ignore[assignment,arg-type]
 
 
 def _config(
@@ -93,7 +143,7 @@ def _config(
     *,
     http: str = "keywright.api.server.first_sight:FirstSightProtocol",
     **processes: Any,
-) -> uvicorn.Config:
+) -> _Config:
     return _Config(
         app,
         # By name, like the application: the supervisor of workers then imports neither, and uses less memory.
@@ -116,8 +166,9 @@ def _config(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+    def __init__(self, config: _Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
+        self._settings = config
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -127,10 +178,20 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, with exit code 0; uvicorn would raise the signal again after the stop."""
+        """
+        Stop on SIGTERM and SIGINT, with exit code 0; uvicorn would raise the signal again after the stop.
+
+        With a certificate, SIGHUP reads it, as tools that renew certificates expect; otherwise it ends the process.
+        """
         former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        if self._settings.open_certificate is not None:
+            former[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._read_certificate)
         try:
             yield
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
+
+    def _read_certificate(self, _number: int, _frame: FrameType | None) -> None:
+        if self._settings.certificate is not None:
+            self._settings.certificate.hurry()

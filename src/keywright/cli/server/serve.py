@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keywright import __version__
 from keywright.cli import exits
-from keywright.cli.server import listening, metrics
+from keywright.cli.server import listening, metrics, tls
 from keywright.cli.server.start import Start, StartClock, collector_off
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, cloc
     starting.enter_context(start.watched())
     if not settings.issuer.endswith("/"):
         log.warning("the issuer does not end in a slash, as Auth0's does; the iss of tokens must equal it exactly")
+    certificate = tls.certificate(settings.tls_files)
     listener, metrics_url = _listen(settings, resources)
-    addresses = {"url": listening.bound_url(listener, settings.host), "metrics": metrics_url}
+    url = listening.bound_url(listener, settings.host, tls=certificate is not None)
+    addresses = {"url": url, "metrics": metrics_url}
 
     def ready() -> None:
         starting.close()
@@ -73,9 +75,9 @@ def _serve(settings: "Settings", resources: ExitStack, starting: ExitStack, cloc
     from keywright.cli.server import process
 
     if settings.workers > 1:
-        came_up = process.run_workers(settings, listener, start=start, on_ready=ready)
+        came_up = process.run_workers(settings, listener, start=start, on_ready=ready, certificate=certificate)
     else:
-        came_up = process.run(settings, listener, on_ready=ready)
+        came_up = process.run(settings, listener, on_ready=ready, certificate=certificate)
     log.info("stopped")
     return came_up
 
