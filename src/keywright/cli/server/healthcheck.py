@@ -67,7 +67,7 @@ def address_in(environment: Mapping[str, str]) -> str:
     raise Unwell(_NOT_SET)
 
 
-def ask(address: str, path: str, *, has_tls: bool) -> str:
+def ask(address: str, path: str, *, has_tls: bool, seconds: float = SECONDS) -> str:
     """
     Send a request, and return the body of an answer with the status 200.
 
@@ -75,11 +75,12 @@ def ask(address: str, path: str, *, has_tls: bool) -> str:
         address: `host:port`, where a host that stands for all addresses means loopback, or `unix:` and a path.
         path: What to ask for.
         has_tls: Whether the port speaks TLS.
+        seconds: The most until the whole answer is there.
 
     Raises:
         Unwell: There is no answer in time, or another status.
     """
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     try:
         with _connect(address, deadline, has_tls=has_tls) as connection:
             request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -87,7 +88,7 @@ def ask(address: str, path: str, *, has_tls: bool) -> str:
             connection.sendall(request.encode("ascii"))
             answer = _read(connection, deadline)
     except TimeoutError:
-        raise Unwell(f"{address} does not answer within {SECONDS:g} seconds.") from None
+        raise Unwell(f"{address} does not answer within {seconds:g} seconds.") from None
     except (OSError, ValueError) as error:
         raise Unwell(f"{address} cannot be asked: {listening.reason(error)}.") from None
     head, _, body = answer.partition(b"\r\n\r\n")

@@ -1,0 +1,140 @@
+"""What systemd hears of a server, by a real socket of datagrams in its place."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keywright.cli.server.service_manager import Watchdog
+from keywright.dev.issuer import DevIssuer
+from keywright.keys.pair import mint_credential
+from tests.live import PATIENCE_SECONDS, clean_environment, environment, start_agent, start_service
+
+# An agent of no service at all: it starts, and is alive.
+ALONE = {
+    "KEYWRIGHT_URL": "http://127.0.0.1:9",
+    "KEYWRIGHT_VERIFIER": mint_credential(bytes(32), brand="kw").reveal(),
+}
+
+
+class Manager:
+    """Hears what is sent to its socket, as the service manager does."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.settimeout(PATIENCE_SECONDS)
+
+    def hears(self) -> str:
+        """Wait for the next message."""
+        return self._socket.recv(4096).decode()
+
+    def all_of(self, process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
+        """Wait for the end of a process, and give its exit code with everything that it has said."""
+        code = process.wait(PATIENCE_SECONDS)
+        self._socket.setblocking(False)
+        heard = []
+        try:
+            while True:
+                heard.append(self.hears())
+        except BlockingIOError:
+            return code, heard
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest) -> Iterator[Manager]:
+    """A service manager; systemd's own socket has a path, and that of containers often an abstract address."""
+    with tempfile.TemporaryDirectory(prefix="kw-") as folder:
+        address = f"@{folder}" if request.param == "abstract" else f"{folder}/notify"
+        made = Manager(address)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def manager_at_path() -> Iterator[Manager]:
+    """A service manager at a path."""
+    with tempfile.TemporaryDirectory(prefix="kw-") as folder:
+        made = Manager(f"{folder}/notify")
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_service(workers: int, manager: Manager, issuer: DevIssuer) -> None:
+    """A service says that it is ready once, when every worker answers, and that it stops, before it has."""
+    settings = environment(issuer) | {"NOTIFY_SOCKET": manager.address}
+    with start_service(settings, workers=workers) as service:
+        assert manager.hears() == "READY=1"
+        service.await_log_line(event="ready", workers=workers)
+        assert len(service.workers()) == (0 if workers == 1 else workers)
+        assert httpx.get(f"{service.base_url}/livez", trust_env=False).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert manager.hears() == "STOPPING=1"
+        assert service.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_an_agent(manager_at_path: Manager) -> None:
+    """An agent says the same."""
+    with start_agent({**ALONE, "NOTIFY_SOCKET": manager_at_path.address}) as agent:
+        assert manager_at_path.hears() == "READY=1"
+        agent.process.send_signal(signal.SIGTERM)
+        assert manager_at_path.hears() == "STOPPING=1"
+        assert agent.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_start_that_fails(manager_at_path: Manager, issuer: DevIssuer, tmp_path: Path) -> None:
+    """A service that does not start is never ready."""
+    settings = environment(issuer, database_url=f"sqlite:///{tmp_path}/none/keywright.db", metrics="off", port="0")
+    with subprocess.Popen(
+        [sys.executable, "-m", "keywright", "serve"],
+        env=clean_environment(settings | {"NOTIFY_SOCKET": manager_at_path.address}),
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert manager_at_path.all_of(process) == (1, [])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_signs_of_life(workers: int, manager_at_path: Manager, issuer: DevIssuer) -> None:
+    """Where the unit has `WatchdogSec`, a service gives signs of life, again and again."""
+    watched = {"NOTIFY_SOCKET": manager_at_path.address, "WATCHDOG_USEC": "200000"}
+    with start_service(environment(issuer) | watched, workers=workers):
+        heard = [manager_at_path.hears() for _ in range(6)]
+    assert sorted(set(heard)) == ["READY=1", "WATCHDOG=1"]
+    assert heard.count("READY=1") == 1
+
+
+def test_nobody_listens(issuer: DevIssuer, tmp_path: Path) -> None:
+    """A service manager that cannot be reached stops no service; the log says so."""
+    settings = environment(issuer) | {"NOTIFY_SOCKET": f"{tmp_path}/none", "WATCHDOG_USEC": "200000"}
+    with start_service(settings) as service:
+        service.await_log_line(event="the service manager cannot be told that the start is over", level="warning")
+        assert httpx.get(f"{service.base_url}/livez", trust_env=False).status_code == 200
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "pause"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "60000000"}, 30.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_who_gives_signs_of_life(variables: Mapping[str, str], pause: float | None) -> None:
+    """Signs of life come twice in the time that is allowed, and from the process that is meant."""
+    assert Watchdog(variables).pause == pause
