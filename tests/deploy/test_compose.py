@@ -165,7 +165,7 @@ def test_it_works(secrets: Path, postgres: PostgresCluster, valkey: RedisServer,
     for name, server in (("owner-url", "@postgres/keywright"), ("serve-url", "@postgres/keywright")):
         replace(secrets / name, server, f"@/keywright?host={postgres.folder}")
     replace(secrets / "redis-url", "@valkey:6379", f"@127.0.0.1:{valkey.port}")
-    migrate, serve = PRODUCTION["services"]["migrate"], PRODUCTION["services"]["keywright"]
+    migrate, serve = PRODUCTION["services"]["migrate"], PRODUCTION["services"]["service"]
     owner = {name.removeprefix(PREFIX).lower(): value for name, value in settings_of(migrate, secrets).items()}
     migrated = run(secrets, *migrate["command"], **owner)
     assert (migrated.returncode, migrated.stderr) == (0, "")
@@ -212,6 +212,6 @@ def replace(path: Path, what: str, by: str) -> None:
 
 def test_the_demo() -> None:
     """The demo listens on loopback alone, as `keywright dev` insists, and its check knows where."""
-    service = FILES["compose.dev.yaml"]["services"]["keywright"]
+    service = FILES["compose.dev.yaml"]["services"]["demo"]
     assert (service["command"], service["network_mode"]) == (["dev"], "host")
     assert service["healthcheck"]["test"][-2:] == ["--at", "127.0.0.1:8080"]

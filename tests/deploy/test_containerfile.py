@@ -155,7 +155,7 @@ def copy(source: Path, target: Path) -> None:
 @pytest.mark.early
 @pytest.mark.timeout(STEPS_SECONDS)
 def test_the_steps(image: Path, issuer: DevIssuer, tmp_path: Path) -> None:
-    """The steps of the build stage make an installation that starts, without pip and without what only a build needs."""
+    """The steps of the build stage make an installation that starts, without pip and the packages of a build."""
     python = image / "opt" / "keywright" / "bin" / "python"
     keywright = python.with_name("keywright")
     version = subprocess.run([keywright, "--version"], env=bare(), capture_output=True, text=True, check=True).stdout
