@@ -195,6 +195,10 @@ class Container:
         """Run Python in the container."""
         return self.execute("/opt/keywright/bin/python", "-c", code).strip()
 
+    def status(self) -> dict[str, str]:
+        """Read what the kernel says of its first process."""
+        return dict(re.findall(r"^(\w+):\s*(\S+)", self.python("print(open('/proc/1/status').read())"), re.MULTILINE))
+
     def log(self) -> list[dict[str, Any]]:
         """Read the log lines so far."""
         done = subprocess.run(  # noqa: S603 - as in `call`
@@ -252,11 +256,9 @@ def check_confinement(service: Container) -> None:
     check("nothing in it is root", re.match(r"10001 10001 \[(10001)?\]", service.python(ids)))
     attempts = "import os; print([p for p in ('/', '/opt/keywright', '/etc', '/usr/bin') if os.access(p, os.W_OK)])"
     check("its root, its programs and its settings are read-only", service.python(attempts) == "[]")
-    status = dict(re.findall(r"^(\w+):\s*(\S+)", service.python("print(open('/proc/1/status').read())"), re.MULTILINE))
+    status = service.status()
     check("it has no capabilities", int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0)
     check("it gets no new ones", status["NoNewPrivs"] == "1")
-    resident = int(status["VmRSS"]) / 1024
-    note(f"its memory at rest: {resident:.0f} MiB")
 
 
 def check_use(issuer: DevIssuer, service: Container, way: tuple[str, ...], address: str, folder: Path) -> None:
@@ -268,7 +270,7 @@ def check_use(issuer: DevIssuer, service: Container, way: tuple[str, ...], addre
     with running(way, "agent", volume=folder / "agent", **agent_settings) as agent:
         started = agent.await_ready()
         check("an agent in a container is ready on a Unix socket", started["url"] == socket)
-        note(f"its start took {started['seconds']} s")
+        note(f"its start took {started['seconds']} s, its memory is {int(agent.status()['VmRSS']) / 1024:.0f} MiB")
         transport = httpx.HTTPTransport(uds=str(folder / "agent" / "agent.sock"))
         with (
             httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as people,
