@@ -31,7 +31,7 @@ from keywright.dev.issuer import DevIssuer
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "image-test"
 BASE, IMAGE = "localhost/keywright-test-base:trixie", f"localhost/keywright-test:{__version__}"
-PACKAGES = ("buildah", "podman", "debootstrap")
+PROGRAMS = ("buildah", "podman", "debootstrap", "crun", "runc")
 # What is expected of any engine: nothing is written but to volumes, and no right is left.
 HARDENED = (
     "--read-only",
@@ -43,8 +43,11 @@ HARDENED = (
 )
 # Without a shell, any step that needed one would fail.
 NO_SHELL = tuple(f"--volume=/dev/null:/usr/bin/{shell}:ro" for shell in ("dash", "bash"))
-# From the usual to what a machine without control groups, or within a container, allows.
-WAYS = ((), ("--cgroups=disabled",), ("--cgroups=disabled", "--ulimit=host", "--security-opt=seccomp=unconfined"))
+# Options of podman, and of its `run`: from the usual to what a machine allows that is itself confined. There the limits
+# of resources cannot be raised, and only runc knows control groups of both versions at once.
+LOW_LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
+Way = tuple[tuple[str, ...], tuple[str, ...]]
+WAYS: tuple[Way, ...] = (((), ()), ((), LOW_LIMITS), (("--runtime=runc",), LOW_LIMITS))
 PATIENCE_SECONDS = 60
 KEYS = "/api/v2/api-keys"
 
@@ -75,7 +78,9 @@ def buildah(*arguments: str | Path, **options: Any) -> str:
 
 def podman(*arguments: str | Path, **options: Any) -> str:
     """Run podman."""
-    return call(*storage("podman"), "--cgroup-manager=cgroupfs", "--events-backend=none", *arguments, **options)
+    # Without a word about systemd, whose timers would ask for the health of containers.
+    of_podman = ("--cgroup-manager=cgroupfs", "--events-backend=none", "--log-level=fatal")
+    return call(*storage("podman"), *of_podman, *arguments, **options)
 
 
 def check(what: str, holds: object) -> None:
@@ -95,14 +100,14 @@ def note(what: str) -> None:
 
 def install_what_is_missing() -> None:
     """Install the programs as Debian packages."""
-    missing = [name for name in PACKAGES if shutil.which(name) is None]
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if os.geteuid() != 0:
         raise Failed("this needs root: debootstrap makes devices, and containers get an image of this machine's own")
     if missing and shutil.which("apt-get") is None:
         raise Failed(f"{', '.join(missing)} are missing, and there is no apt-get")
     if missing:
         call("apt-get", "--quiet", "update")
-        call("apt-get", "--quiet", "--yes", "install", "--no-install-recommends", *missing, "crun")
+        call("apt-get", "--quiet", "--yes", "install", "--no-install-recommends", *missing)
 
 
 def make_base() -> None:
@@ -167,25 +172,30 @@ def check_configuration() -> None:
 # Running
 
 
-def find_way() -> tuple[str, ...]:
+def find_way() -> Way:
     """Give the options with which this machine runs a container at all; the first that work."""
     for way in WAYS:
         try:
-            podman("run", "--rm", *way, *HARDENED, *NO_SHELL, IMAGE, "--version")
+            podman(*way[0], "run", "--rm", *way[1], *HARDENED, *NO_SHELL, IMAGE, "--version")
         except Failed as failure:
-            note(f"podman run {' '.join(way) or 'without further options'}: {str(failure).strip().splitlines()[-1]}")
+            note(f"not with podman {shown(way)}: {str(failure).strip().splitlines()[-1]}")
         else:
             return way
     raise Failed("podman runs no container on this machine")
 
 
+def shown(way: Way) -> str:
+    """Give the options as they are typed."""
+    return " ".join((*way[0], "run", *way[1]))
+
+
 class Container:
     """A container of the image, hardened and without a shell."""
 
-    def __init__(self, way: tuple[str, ...], *words: str, volume: Path, **settings: str) -> None:
+    def __init__(self, way: Way, *words: str, volume: Path, **settings: str) -> None:
         env = [f"--env=KEYWRIGHT_{name.upper()}={value}" for name, value in settings.items()]
         options = ["--detach", "--stop-timeout=30", f"--volume={volume}:/var/lib/keywright"]
-        self.id = podman("run", *options, *way, *HARDENED, *NO_SHELL, *env, IMAGE, *words).strip()
+        self.id = podman(*way[0], "run", *options, *way[1], *HARDENED, *NO_SHELL, *env, IMAGE, *words).strip()
 
     def execute(self, *words: str, **options: Any) -> str:
         """Run a program in the container."""
@@ -261,7 +271,7 @@ def check_confinement(service: Container) -> None:
     check("it gets no new ones", status["NoNewPrivs"] == "1")
 
 
-def check_use(issuer: DevIssuer, service: Container, way: tuple[str, ...], address: str, folder: Path) -> None:
+def check_use(issuer: DevIssuer, service: Container, way: Way, address: str, folder: Path) -> None:
     """Create, check and revoke a key with a service and an agent in containers."""
     credential = json.loads(service.execute("keywright", "verifiers", "create", "agent", "--json"))["credential"]
     token = issuer.token("acme")
@@ -292,7 +302,7 @@ def check_use(issuer: DevIssuer, service: Container, way: tuple[str, ...], addre
 def run_image() -> None:
     """Run the image, and check it."""
     way = find_way()
-    note(f"containers run with: podman run {' '.join((*way, *HARDENED))}, without a shell")
+    note(f"containers run with: podman {shown(way)} {' '.join(HARDENED)}, without a shell")
     with DevIssuer() as issuer, tempfile.TemporaryDirectory(prefix="kw-image-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -314,8 +324,8 @@ def run_image() -> None:
             check_confinement(service)
             check_use(issuer, service, way, "http://127.0.0.1:18080", folder)
             check("a service that is stopped ends with 0", service.stop() == 0)
-        failed = podman("run", "--rm", *way, *HARDENED, *NO_SHELL, IMAGE, fails=True)
-        check("without its settings it ends with one sentence", failed.startswith("KEYWRIGHT_AUDIENCE is required"))
+        failed = podman(*way[0], "run", "--rm", *way[1], *HARDENED, *NO_SHELL, IMAGE, fails=True)
+        check("without its settings it ends with one sentence", "KEYWRIGHT_AUDIENCE is required: " in failed)
 
 
 def main() -> int:

@@ -111,9 +111,11 @@ def test_signs_of_life(workers: int, manager_at_path: Manager, issuer: DevIssuer
     """Where the unit has `WatchdogSec`, a service gives signs of life, again and again."""
     watched = {"NOTIFY_SOCKET": manager_at_path.address, "WATCHDOG_USEC": "200000"}
     with start_service(environment(issuer) | watched, workers=workers):
-        heard = [manager_at_path.hears() for _ in range(6)]
-    assert sorted(set(heard)) == ["READY=1", "WATCHDOG=1"]
-    assert heard.count("READY=1") == 1
+        heard = set()
+        while "READY=1" not in heard:
+            heard.add(manager_at_path.hears())
+        assert heard <= {"READY=1", "WATCHDOG=1"}
+        assert [manager_at_path.hears() for _ in range(3)] == ["WATCHDOG=1"] * 3
 
 
 def test_nobody_listens(issuer: DevIssuer, tmp_path: Path) -> None:
