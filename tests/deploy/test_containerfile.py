@@ -124,7 +124,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     context = root / "src"
     context.mkdir()
     (root / "opt").mkdir()
-    places = re.compile(r"(?<![\w.])/(tools|wheels|opt/keywright|state)(?=/|$)")
+    places = re.compile(r"(?<![\w.])/(wheels|opt/keywright|state)(?=/|$)")
     pip = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_", "HOME", "TMPDIR"))}
     given = {"PATH": f"{Path(sys.base_prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}", **pip}
     for name, rest in BUILD:
@@ -134,8 +134,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 copy(ROOT / source, context / target / ("" if (ROOT / source).is_dir() else Path(source).name))
         if name == "ENV":
             given |= {key: places.sub(rf"{root}/\1", value) for key, value in variables([(name, rest)], "ENV").items()}
-        if name == "RUN":
+        # The pip of this Python stands for that of the tools, whose environment takes as long as all of the packages.
+        if name == "RUN" and "/tools" not in json.loads(rest):
             words = [places.sub(rf"{root}/\1", word) for word in json.loads(rest) if word != "--no-cache-dir"]
+            words[0] = sys.executable if words[0] == "/tools/bin/python" else words[0]
             done = subprocess.run(words, cwd=context, env=given, capture_output=True, text=True, check=False)
             if re.search(r"No matching distribution|name resolution|Could not fetch", done.stderr):
                 unavailable(f"The package index ({done.stderr.strip()[-300:]})", "pip download --no-deps hatchling")
