@@ -11,10 +11,12 @@ ends the script with exit code 1.
 
 import ast
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,13 @@ NO_SHELL = tuple(f"--volume=/dev/null:/usr/bin/{shell}:ro" for shell in ("dash",
 LOW_LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 Way = tuple[tuple[str, ...], tuple[str, ...]]
 WAYS: tuple[Way, ...] = (((), ()), ((), LOW_LIMITS), (("--runtime=runc",), LOW_LIMITS))
+# PR_SET_MDWE of Linux 6.3: what `MemoryDenyWriteExecute` of systemd does by a filter.
+UNDER_MDWE = """
+import ctypes, os
+done = ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
+print("memory that is written is never executed" if done == 0 else "this kernel has no PR_SET_MDWE", flush=True)
+os.execv("/opt/keywright/bin/keywright", ["keywright", "serve"])
+"""
 PATIENCE_SECONDS = 60
 KEYS = "/api/v2/api-keys"
 
@@ -192,10 +201,10 @@ def shown(way: Way) -> str:
 class Container:
     """A container of the image, hardened and without a shell."""
 
-    def __init__(self, way: Way, *words: str, volume: Path, **settings: str) -> None:
+    def __init__(self, way: Way, *words: str, volume: Path, more: tuple[str, ...] = (), **settings: str) -> None:
         env = [f"--env=KEYWRIGHT_{name.upper()}={value}" for name, value in settings.items()]
         options = ["--detach", "--stop-timeout=30", f"--volume={volume}:/var/lib/keywright"]
-        self.id = podman(*way[0], "run", *options, *way[1], *HARDENED, *NO_SHELL, *env, IMAGE, *words).strip()
+        self.id = podman(*way[0], "run", *options, *way[1], *HARDENED, *NO_SHELL, *more, *env, IMAGE, *words).strip()
 
     def execute(self, *words: str, **options: Any) -> str:
         """Run a program in the container."""
@@ -275,11 +284,11 @@ def check_use(issuer: DevIssuer, service: Container, way: Way, address: str, fol
     """Create, check and revoke a key with a service and an agent in containers."""
     credential = json.loads(service.execute("keywright", "verifiers", "create", "agent", "--json"))["credential"]
     token = issuer.token("acme")
-    socket = "unix:/var/lib/keywright/agent.sock"
-    agent_settings = {"url": address, "verifier": credential, "agent_listen": socket}
+    listens = "unix:/var/lib/keywright/agent.sock"
+    agent_settings = {"url": address, "verifier": credential, "agent_listen": listens}
     with running(way, "agent", volume=folder / "agent", **agent_settings) as agent:
         started = agent.await_ready()
-        check("an agent in a container is ready on a Unix socket", started["url"] == socket)
+        check("an agent in a container is ready on a Unix socket", started["url"] == listens)
         note(f"its start took {started['seconds']} s, its memory is {int(agent.status()['VmRSS']) / 1024:.0f} MiB")
         transport = httpx.HTTPTransport(uds=str(folder / "agent" / "agent.sock"))
         with (
@@ -297,6 +306,46 @@ def check_use(issuer: DevIssuer, service: Container, way: Way, address: str, fol
             eventually(lambda: code() == "revoked")
             check("a key that was revoked is refused at the agent", code() == "revoked")
         check("an agent that is stopped ends with 0", agent.stop() == 0)
+
+
+def confinement_of(unit: str) -> dict[str, Any]:
+    """Give what a unit of systemd allows of the kernel as a profile of containers."""
+    text = (ROOT / "deploy" / "systemd" / unit).read_text()
+    allowed: set[str] = members("@default")
+    for listed in re.findall(r"^SystemCallFilter=(.+)$", text, re.MULTILINE):
+        calls = set().union(*(members(group) for group in listed.removeprefix("~").split()))
+        allowed = allowed - calls if listed.startswith("~") else allowed | calls
+    (families,) = re.findall(r"^RestrictAddressFamilies=(.+)$", text, re.MULTILINE)
+    rules: list[dict[str, Any]] = [{"names": sorted(allowed - {"socket"}), "action": "SCMP_ACT_ALLOW"}]
+    for family in families.split():
+        argument = {"index": 0, "value": int(getattr(socket, family)), "op": "SCMP_CMP_EQ"}
+        rules.append({"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [argument]})
+    return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.EPERM, "syscalls": rules}
+
+
+def members(group: str) -> set[str]:
+    """Give the system calls of a group as systemd knows it, and of the groups in it."""
+    if not group.startswith("@"):
+        return {group}
+    lines = call("systemd-analyze", "syscall-filter", group).splitlines()[1:]
+    inside = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    return set().union(*(members(each) for each in inside))
+
+
+def check_unit(issuer: DevIssuer, way: Way, folder: Path) -> None:
+    """Start the service with the system calls, the sockets and the memory that its unit for systemd allows."""
+    if shutil.which("systemd-analyze") is None:
+        note("systemd-analyze is not here, so the rights of the units are not tried")
+        return
+    profile = folder / "seccomp.json"
+    profile.write_text(json.dumps(confinement_of("keywright.service")))
+    settings = {"issuer": issuer.url, "audience": issuer.audience, "port": "18080", "metrics": "127.0.0.1:19464"}
+    confined = (f"--security-opt=seccomp={profile}", "--entrypoint=/opt/keywright/bin/python")
+    with running(way, "-c", UNDER_MDWE, volume=folder / "service", more=confined, **settings) as service:
+        service.await_ready()
+        refused = "import socket\ntry: socket.socket(socket.AF_NETLINK)\nexcept PermissionError: print('refused')"
+        check("with the rights of its unit the service is ready", service.python(refused) == "refused")
+        check("with the rights of its unit it ends with 0", service.stop() == 0)
 
 
 def run_image() -> None:
@@ -324,6 +373,7 @@ def run_image() -> None:
             check_confinement(service)
             check_use(issuer, service, way, "http://127.0.0.1:18080", folder)
             check("a service that is stopped ends with 0", service.stop() == 0)
+        check_unit(issuer, way, folder)
         failed = podman(*way[0], "run", "--rm", *way[1], *HARDENED, *NO_SHELL, IMAGE, fails=True)
         check("without its settings it ends with one sentence", "KEYWRIGHT_AUDIENCE is required: " in failed)
 
