@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check covered history starts simulate lint types audit sbom bench timing lock docs pictures dist notes \
+.PHONY: run test check covered history starts simulate lint types audit sbom bench image-test timing lock docs pictures dist notes \
 	site clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
@@ -68,6 +68,10 @@ sbom: .venv/.dev
 ## bench: measure on this machine and write bench/results/report.md; ARGS="--only verify" for a case
 bench: .venv/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+## image-test: build the image with buildah over a Debian base, run it with podman, and check it; needs root
+image-test: .venv/.dev
+	$(BIN)/python scripts/image_test.py
 
 ## timing: whether the time of a refusal tells anything of the keys that there are; ARGS="--measurements 2000"
 timing: .venv/.dev

@@ -234,8 +234,8 @@ def test_what_is_typed_exists(path: Path) -> None:
     """Every call of `keywright`, every target of make and every setting that a page names is there."""
     text = path.read_text()
     assert {call: unknown_words(call) for call in calls(text) if unknown_words(call)} == {}
-    targets = set(re.findall(r"^([a-z]+):(?!=)", read("Makefile"), re.MULTILINE))
-    makes = [*re.findall(r"^make ([a-z ]+)", text, re.MULTILINE), *re.findall(r"`make ([a-z ]+)`", text)]
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", read("Makefile"), re.MULTILINE))
+    makes = [*re.findall(r"^make ([a-z -]+)", text, re.MULTILINE), *re.findall(r"`make ([a-z -]+)`", text)]
     assert {target for words in makes for target in words.split()} <= targets
     kinds = (Settings, AgentSettings)
     files = {f"{PREFIX}{name.upper()}_FILE" for kind in kinds for name in secret_names(kind)}

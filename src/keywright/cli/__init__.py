@@ -32,6 +32,12 @@ def _run() -> None:
 
         run()
         return
+    # Containers ask for their health every few seconds.
+    if sys.argv[1:] in (["healthcheck"], ["healthcheck", "--ready"]):
+        from keywright.cli.server.healthcheck import run as ask
+
+        ask(ready="--ready" in sys.argv)
+        return
     from keywright.cli.application import app
 
     app(prog_name="keywright")

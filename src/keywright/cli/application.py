@@ -1,7 +1,8 @@
 """
 All commands. Each noun has a module, which imports at the top only what its options need.
 
-The options of `serve` and `doctor` are here, because their modules import the server's packages.
+The options of `serve`, `doctor` and `healthcheck` are here, because their modules import the server's packages, or
+must do without click.
 """
 
 import click
@@ -53,6 +54,25 @@ def doctor(as_json: bool) -> None:
     from keywright.cli.doctor.examination import run
 
     run(as_json=as_json)
+
+
+@app.command(examples=("keywright healthcheck", "keywright healthcheck --ready --at unix:/run/keywright/agent.sock"))
+@click.option("--ready", is_flag=True, help="Ask whether it is ready, by `/readyz`, and not only alive, by `/livez`.")
+@click.option(
+    "--at",
+    metavar="ADDRESS",
+    help="Where to ask: `host:port`, or `unix:` and a path; by default where the environment lets it listen.",
+)
+def healthcheck(ready: bool, at: str | None) -> None:
+    """
+    Ask the service or the agent of the same environment whether it is well; exit code 0 if it is, and 1 if not.
+
+    For the health checks of containers: it runs beside the process, needs no shell and no other program, and waits
+    for at most 3 seconds. The environment is an agent's if it has KEYWRIGHT_VERIFIER and no KEYWRIGHT_AUDIENCE.
+    """
+    from keywright.cli.server.healthcheck import run
+
+    run(at, ready=ready)
 
 
 app.add_command(agent)

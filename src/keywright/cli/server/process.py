@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from keywright.cli.server import service_manager
 from keywright.cli.server.listening import BACKLOG
 from keywright.cli.server.start import Start, collector_off
 from keywright.cli.server.workers import Supervisor
@@ -170,11 +171,22 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._settings = config
         self._on_ready = on_ready
+        self._watchdog = service_manager.Watchdog()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+            service_manager.ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due ten times a second; the event loop calls it, so a loop that stands still gives no sign."""
+        self._watchdog.alive()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        service_manager.stopping()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

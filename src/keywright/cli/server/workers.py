@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from multiprocessing.process import BaseProcess
 
 import uvicorn
@@ -15,7 +16,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from keywright.cli.server import metrics
+from keywright.cli.server import metrics, service_manager
 from keywright.cli.server.start import Start, StartClock
 
 _SILENCE_SECONDS = 30
@@ -86,9 +87,18 @@ class Worker(Process):
             return False
         return self.is_up or self.exitcode == STARTUP_FAILURE or self.clock.age(now) >= _SHORTEST_LIFE_SECONDS
 
-    def end(self) -> None:
-        """Wait for its end after SIGTERM. Kill it after a while if it has not started: it may ignore the signal."""
-        self.process.join(None if self.is_up else (self.config.timeout_graceful_shutdown or 0) + _ENDING_SECONDS)
+    def end(self, on_wait: Callable[[], object]) -> None:
+        """
+        Wait for its end after SIGTERM. Kill it after a while if it has not started: it may ignore the signal.
+
+        Args:
+            on_wait: Called twice a second.
+        """
+        most = (self.config.timeout_graceful_shutdown or 0) + _ENDING_SECONDS
+        last = inf if self.is_up else time.monotonic() + most
+        while self.process.is_alive() and (left := last - time.monotonic()) > 0:
+            self.process.join(min(left, _PAUSE_SECONDS))
+            on_wait()
         if self.process.is_alive():
             self.kill()
             self.process.join()
@@ -133,6 +143,7 @@ class Supervisor(Multiprocess):
         self._start = start
         self._start_seconds = start_seconds
         self._on_ready: Callable[[], object] | None = on_ready
+        self._watchdog = service_manager.Watchdog()
         start.on_overdue = self._fail
 
     def run(self) -> None:
@@ -141,6 +152,8 @@ class Supervisor(Multiprocess):
         while not self.should_exit.wait(_STARTING_PAUSE_SECONDS if self._starting() else _PAUSE_SECONDS):
             self.handle_signals()
             self.keep_subprocess_alive()
+            self._watchdog.alive()
+        service_manager.stopping()
         self._start.end()
         self.terminate_all()
         self.join_all()
@@ -166,6 +179,7 @@ class Supervisor(Multiprocess):
         elif not self._starting() and not self.should_exit.is_set():
             self._on_ready()
             self._on_ready = None
+            service_manager.ready()
 
     def restart_all(self) -> None:
         """Replace each worker: the new one answers before the old one ends. If a new one does not start, stop."""
@@ -178,7 +192,7 @@ class Supervisor(Multiprocess):
                     self._log.error("a worker did not come up; the restart is given up", worker=worker.pid)
                 return
             former.terminate()
-            former.end()
+            former.end(self._watchdog.alive)
             metrics.forget(former.pid)
             self.processes[index] = worker
 
@@ -200,7 +214,7 @@ class Supervisor(Multiprocess):
     def join_all(self) -> None:
         """Wait until every worker has ended."""
         for worker in self._workers():
-            worker.end()
+            worker.end(self._watchdog.alive)
 
     def _workers(self) -> list[Worker]:
         return [worker for worker in self.processes if isinstance(worker, Worker)]
@@ -242,6 +256,7 @@ class Supervisor(Multiprocess):
             if worker.is_up or worker.is_overdue(now):
                 break
             self._mention(worker, now)
+            self._watchdog.alive()
             self.should_exit.wait(_STARTING_PAUSE_SECONDS)
         return worker.is_up
 
