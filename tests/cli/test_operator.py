@@ -17,19 +17,16 @@ from keywright.service.management.audit_log import SERVICE, EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.service.operator.ports import KEYS_IN_A_STEP
 from keywright.storage.engine import open_store
-from keywright.storage.migrate import migrate
 from tests import forked
 from tests.live import clean_environment
 from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
-from tests.storage.making import Database, an_event, an_organization, new_id, new_key
+from tests.storage.making import Database, an_event, an_organization, migrated_file, new_id, new_key
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     """Give a migrated database."""
-    url = f"sqlite:///{tmp_path}/keywright.db"
-    migrate(url)
-    return Database(url)
+    return migrated_file(tmp_path / "keywright.db")
 
 
 def store(database: Database, *made: NewApiKey) -> None:
