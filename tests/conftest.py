@@ -32,8 +32,12 @@ httpx._transports.default.create_ssl_context = lru_cache(httpx._transports.defau
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Say how many processes run tests with `-n auto`: one more than there are cores, because many tests wait."""
-    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+    """
+    Say how many processes run tests with `-n auto`: one more than there are cores, because many tests wait.
+
+    The variable of pytest-xdist says another number.
+    """
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", min((os.cpu_count() or 1) + 1, MOST_WORKERS)))
 
 
 @pytest.hookimpl(tryfirst=True)
