@@ -32,8 +32,12 @@ httpx._transports.default.create_ssl_context = lru_cache(httpx._transports.defau
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Say how many processes run tests with `-n auto`: one more than there are cores, because many tests wait."""
-    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+    """
+    Say how many processes run tests with `-n auto`: one more than there are cores, because many tests wait.
+
+    The variable of pytest-xdist says another number.
+    """
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", min((os.cpu_count() or 1) + 1, MOST_WORKERS)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,10 +73,32 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the groups and then the tests that take longest, so that the run does not end with one of them."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """
+    Let tests that share what is made once for their module run in one process, where it is made once.
+
+    Begin with the groups and then the tests that take longest, so that the run does not end with one of them.
+    """
+    for item in items:
+        shared = shared_in_module(item)
+        if shared is not None and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(shared))
+    yield
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("early", "xdist_group")])
+
+
+def shared_in_module(item: pytest.Item) -> str | None:
+    """Name what a test shares with others of its module: its fixtures of that scope, by their parameters."""
+    if not isinstance(item, pytest.Function):
+        return None
+    scopes = {name: made[-1].scope for name, made in item._fixtureinfo.name2fixturedefs.items() if made}
+    of_module = sorted(name for name, scope in scopes.items() if scope == "module")
+    if not of_module:
+        return None
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    chosen = [str(parameters[name]) for name in of_module if name in parameters]
+    return " ".join([item.path.relative_to(item.config.rootpath).as_posix(), *chosen])
 
 
 @pytest.fixture(scope="session")

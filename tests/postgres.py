@@ -32,6 +32,9 @@ SETTINGS = {
     "full_page_writes": "off",
 }
 
+SERVING = ("initdb", "pg_ctl")
+"""The programs that refuse to be root."""
+
 TEMPLATE = "keywright_migrated"
 """The database of which `migrated_database` makes copies."""
 
@@ -99,7 +102,7 @@ class PostgresCluster:
         return f"postgresql://postgres:@/{database}?host={self.folder}"
 
     def run(self, program: str, *arguments: str | Path) -> str:
-        """Run a program of PostgreSQL's as the user who owns the cluster, and give what it printed."""
+        """Run a program of PostgreSQL's, one that starts a server as its owner, and give what it printed."""
         # Into a file and not a pipe: a server that it starts would hold the pipe open.
         with tempfile.TemporaryFile("w+") as out:
             done = subprocess.run(
@@ -108,7 +111,8 @@ class PostgresCluster:
                 stderr=out,
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
-                **_owner(),
+                # To become somebody else a child copies all that this process has, which takes most of a short query.
+                **(_owner() if program in SERVING else {}),
             )
             out.seek(0)
             printed = out.read()

@@ -29,7 +29,13 @@ def paste(script: str, folder: Path) -> str:
         text=True,
         check=False,
         cwd=folder,
-        env={**KEPT, "PATH": f"{python}{os.pathsep}{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        env={
+            **KEPT,
+            "PATH": f"{python}{os.pathsep}{os.environ['PATH']}",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            # A minute of compiling, for a command that is run twice.
+            "PIP_NO_COMPILE": "1",
+        },
         timeout=INSTALL_SECONDS,
     )
     if re.search(r"No matching distribution|Temporary failure in name resolution|Could not fetch", done.stderr):

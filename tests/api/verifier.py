@@ -1,12 +1,11 @@
 """An API server that checks keys at the running service."""
 
 import json
-import subprocess
-import sys
 from typing import Any, Self
 
 import httpx
 
+from tests import forked
 from tests.live import LiveService, clean_environment, client_of
 
 VERIFY = "/api/v2/api-keys/verify"
@@ -26,14 +25,10 @@ def revoke_verifier(service: LiveService, name: str) -> None:
 
 
 def _command(service: LiveService, *arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "keywright", "verifiers", *arguments],
-        env=clean_environment({"KEYWRIGHT_DATABASE_URL": service.database_url}),
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-    ).stdout
+    env = clean_environment({"KEYWRIGHT_DATABASE_URL": service.database_url})
+    done = forked.command("verifiers", *arguments, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Verifier:

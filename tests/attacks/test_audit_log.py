@@ -6,8 +6,6 @@ nothing can refuse, because its author may switch off triggers, the audit finds.
 """
 
 import asyncio
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +22,7 @@ from keywright.service.management.task_ports import Removable
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
+from tests import forked
 from tests.live import clean_environment
 from tests.postgres import PostgresCluster, migrated_database
 from tests.storage.checking_making import a_batch, a_session, a_verifier, an_hourly_usage, literal
@@ -77,13 +76,7 @@ def grant(cluster: PostgresCluster, owner: Database) -> None:
     """Do what an operator does: make the role, and grant to it as the owner."""
     if not cluster.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}'"):
         cluster.execute(f"CREATE ROLE {ROLE} LOGIN")
-    done = subprocess.run(
-        [sys.executable, "-m", "keywright", "migrate", "--grant-to", ROLE],
-        env=clean_environment({"KEYWRIGHT_DATABASE_URL": owner.url}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.command("migrate", "--grant-to", ROLE, env=clean_environment({"KEYWRIGHT_DATABASE_URL": owner.url}))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"granted to {ROLE}: the rights of the service\nThe database was up to date.\n")
 
@@ -228,13 +221,7 @@ async def test_names_are_for_operators(attacked: Attacked) -> None:
 
 def receipt_of(attacked: Attacked, key_id: str) -> tuple[int, str]:
     command = ["verifiers", "receipt", key_id, "--org", str(attacked.organization.id)]
-    done = subprocess.run(
-        [sys.executable, "-m", "keywright", *command],
-        env=clean_environment({"KEYWRIGHT_DATABASE_URL": attacked.database.url}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.command(*command, env=clean_environment({"KEYWRIGHT_DATABASE_URL": attacked.database.url}))
     return done.returncode, done.stdout
 
 

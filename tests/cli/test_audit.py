@@ -100,13 +100,12 @@ def hash_at(position: int) -> str:
     return f"(SELECT hash FROM event_chain WHERE org_id = :org AND position = {position})"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def url(fresh_url: str) -> str:
     """A database with four events of each of two organizations."""
-    url = database_url(request.param, tmp_path, request)
-    migrate(url)
-    asyncio.run(fill(url))
-    return url
+    migrate(fresh_url)
+    asyncio.run(fill(fresh_url))
+    return fresh_url
 
 
 def head(url: str) -> str:

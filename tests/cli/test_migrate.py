@@ -1,7 +1,6 @@
 """`keywright migrate`, and what `serve` does about a database that was not migrated."""
 
 import subprocess
-import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import pytest
 from keywright.cli import exits
 from keywright.cli.database import OWNERS_DECIDE
 from keywright.storage.migrations import SQLITE
+from tests import forked
 from tests.live import clean_environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
 from tests.storage.making import Database
@@ -22,14 +22,7 @@ UNAVAILABLE = "postgresql://keywright:hunter22@127.0.0.1:9/keywright"
 
 def keywright(url: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     # Only the database's setting: a job that migrates has no issuer.
-    return subprocess.run(
-        [sys.executable, "-m", "keywright", *arguments],
-        env=clean_environment({"KEYWRIGHT_DATABASE_URL": url, **env}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return forked.command(*arguments, env=clean_environment({"KEYWRIGHT_DATABASE_URL": url, **env}))
 
 
 def test_migrate_sqlite(tmp_path: Path) -> None:
@@ -132,11 +125,11 @@ def unclear(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 def test_organizations_that_chose_their_ids(unclear: Database) -> None:
     """They stop the migration with a sentence that names them, until the operator has decided; nothing is lost."""
     refused = keywright(unclear.url, "migrate")
-    assert refused.returncode == exits.NOT_MIGRATED
+    assert refused.returncode == exits.NOT_MIGRATED, refused.stderr
     assert UNCLEAR in refused.stderr
     assert "KEYWRIGHT_ORG_CLAIM_FORMAT" in refused.stderr
-    served = keywright(unclear.url, "serve", **SERVICE, KEYWRIGHT_PORT="0")
-    assert served.returncode == exits.NOT_MIGRATED
+    served = keywright(unclear.url, "serve", **SERVICE, KEYWRIGHT_PORT="0", KEYWRIGHT_METRICS="off")
+    assert served.returncode == exits.NOT_MIGRATED, served.stderr
     done = keywright(unclear.url, "migrate", KEYWRIGHT_ORG_CLAIM_FORMAT="auto")
     assert done.returncode == 0, done.stderr
     assert [str(row["id"]) for row in unclear.table("organizations")] == [UNCLEAR]

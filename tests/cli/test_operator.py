@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,16 @@ from keywright.service.management.audit_log import SERVICE, EventType
 from keywright.service.management.ports import NewApiKey
 from keywright.service.operator.ports import KEYS_IN_A_STEP
 from keywright.storage.engine import open_store
-from keywright.storage.migrate import migrate
+from tests import forked
 from tests.live import clean_environment
 from tests.storage.checking_making import a_batch, a_session, an_hourly_usage
-from tests.storage.making import Database, an_event, an_organization, new_id, new_key
+from tests.storage.making import Database, an_event, an_organization, migrated_file, new_id, new_key
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     """Give a migrated database."""
-    url = f"sqlite:///{tmp_path}/keywright.db"
-    migrate(url)
-    return Database(url)
+    return migrated_file(tmp_path / "keywright.db")
 
 
 def store(database: Database, *made: NewApiKey) -> None:
@@ -43,14 +40,8 @@ def store(database: Database, *made: NewApiKey) -> None:
 
 def run(database: Database, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
     """Run `keywright operator`, with *given* on standard input."""
-    return subprocess.run(
-        [sys.executable, "-m", "keywright", "operator", *words],
-        env=clean_environment({"KEYWRIGHT_DATABASE_URL": database.url}),
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = clean_environment({"KEYWRIGHT_DATABASE_URL": database.url})
+    return forked.command("operator", *words, env=env, given=given)
 
 
 def answered(done: subprocess.CompletedProcess[str]) -> Any:

@@ -17,6 +17,7 @@ import pytest
 
 from keywright.dev.folder import DevFolder
 from keywright.keys.pair import parse, parse_public
+from tests import forked
 from tests.cli.in_folder import run
 from tests.live import PATIENCE_SECONDS, clean_environment
 from tests.provision import unavailable
@@ -36,13 +37,8 @@ class Dev:
 
     def token(self, *options: str) -> str:
         """Have a token made by `keywright dev token`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "keywright", "dev", "token", "--dir", str(self.folder), *options],
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = forked.command("dev", "token", "--dir", str(self.folder), *options, env=clean_environment())
+        assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
 
@@ -128,13 +124,7 @@ def test_keys_commands_work_beside_it(dev: Dev) -> None:
     env = {"KEYWRIGHT_URL": dev.url, "KEYWRIGHT_TOKEN": dev.token("--org", "globex")}
 
     def keys(*arguments: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "keywright", "keys", *arguments],
-            env=clean_environment(env),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forked.command("keys", *arguments, env=clean_environment(env))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout else None
 

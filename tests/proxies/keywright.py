@@ -3,8 +3,6 @@
 import contextlib
 import json
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 
 from keywright.dev.issuer import DevIssuer
+from tests import forked
 from tests.live import PATIENCE_SECONDS, LiveService, bearer, clean_environment, environment, start_service
 from tests.ports import free_port
 
@@ -117,13 +116,9 @@ class Keywright:
         return response
 
     def _command(self, *arguments: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "keywright", "verifiers", *arguments],
-            env=clean_environment(self._settings),
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        done = forked.command("verifiers", *arguments, env=clean_environment(self._settings))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 def until_refused(ask: Callable[[], Answered]) -> Answered:

@@ -1,20 +1,24 @@
 """What tests of the stores share. A module or a contract for one engine has a `database` of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from keywright.storage.engine import RunningStore
-from keywright.storage.migrate import migrate
+from tests.postgres import lent_database
 from tests.storage.life_contract import running
-from tests.storage.making import Database
+from tests.storage.making import Database, migrated_file
 
 
-@pytest.fixture
-def database(fresh_url: str) -> Database:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Give a migrated database of each engine."""
-    migrate(fresh_url)
-    return Database(fresh_url)
+    if request.param == "sqlite":
+        yield migrated_file(tmp_path / "keywright.db")
+    else:
+        with lent_database(request.getfixturevalue("postgres_cluster")) as url:
+            yield Database(url)
 
 
 @pytest.fixture

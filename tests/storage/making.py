@@ -1,15 +1,20 @@
 """Makes what tests store, and looks into a database behind the store's back."""
 
 import asyncio
+import atexit
 import itertools
 import json
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -23,6 +28,7 @@ from keywright.service.checking.ports import KeyStore
 from keywright.service.management.audit_log import Event, EventType, Origin
 from keywright.service.management.ports import NewApiKey, Rotation, SealedAnswer
 from keywright.service.principal import Organization
+from keywright.storage.migrate import migrate
 from keywright.storage.url import SqliteUrl, read
 
 T = TypeVar("T")
@@ -148,6 +154,25 @@ class Database:
         with closing(sqlite3.connect(place.path, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(statement)]
+
+
+def migrated_file(path: Path) -> Database:
+    """
+    Give a migrated SQLite file: a copy of one that this process made.
+
+    Its migrations are two dozen transactions, and most of the time of many a test; `test_migrations` is about them.
+    """
+    shutil.copy(_template(), path)
+    return Database(f"sqlite:///{path}")
+
+
+@lru_cache(maxsize=1)
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="keywright-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "keywright.db"
+    migrate(f"sqlite:///{path}")
+    return path
 
 
 def allow_undigested(database: Database) -> None:

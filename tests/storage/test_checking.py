@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from keywright.storage.engine import RunningStore, open_store
-from keywright.storage.migrate import migrate
 from tests.postgres import PostgresCluster, fresh_database, lent_database
 from tests.storage.checking_contract import CheckingContract, FollowingContract
-from tests.storage.making import Database
+from tests.storage.making import Database, migrated_file
 
 
 class OnPostgres(FollowingContract):
@@ -37,9 +36,7 @@ class TestSqlite(CheckingContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
         """Give a migrated database."""
-        url = f"sqlite:///{tmp_path / 'keys.db'}"
-        migrate(url)
-        return Database(url)
+        return migrated_file(tmp_path / "keys.db")
 
     @pytest.fixture
     def unmigrated(self, tmp_path: Path) -> Database:

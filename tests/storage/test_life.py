@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from keywright.storage.migrate import migrate
 from tests.postgres import PostgresCluster, lent_database
 from tests.storage.life_contract import LifeContract
-from tests.storage.making import Database
+from tests.storage.making import Database, migrated_file
 
 
 class TestSqlite(LifeContract):
@@ -17,9 +16,7 @@ class TestSqlite(LifeContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
         """Give a migrated database."""
-        url = f"sqlite:///{tmp_path / 'keys.db'}"
-        migrate(url)
-        return Database(url)
+        return migrated_file(tmp_path / "keys.db")
 
 
 class TestPostgres(LifeContract):

@@ -15,7 +15,7 @@ from keywright.storage.engine import RunningStore, open_store
 from keywright.storage.migrate import migrate
 from keywright.storage.sqlite.store import SqliteStore
 from tests.storage.contract import StoreContract, assert_trail_agrees, calls_of
-from tests.storage.making import Database, an_organization, new_key
+from tests.storage.making import Database, an_organization, migrated_file, new_key
 
 # Enough to find a lock taken, and little to wait for in a test.
 SHORT = 0.5
@@ -30,9 +30,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(path: Path) -> Database:
     """Give a migrated database."""
-    url = f"sqlite:///{path}"
-    migrate(url)
-    return Database(url)
+    return migrated_file(path)
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ import pytest
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
 from keywright.storage.engine import RunningStore, open_store
-from keywright.storage.migrate import migrate
 from tests.storage.checking_making import add_event, read_changes
-from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, new_key
+from tests.storage.making import UNSPECIFIED, Database, an_event, an_organization, migrated_file, new_key
 
 LONG = 30.0
 
@@ -20,9 +19,7 @@ LONG = 30.0
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     """Give a migrated database."""
-    url = f"sqlite:///{tmp_path / 'keys.db'}"
-    migrate(url)
-    return Database(url)
+    return migrated_file(tmp_path / "keys.db")
 
 
 async def test_another_program_commits(store: RunningStore, database: Database) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from keywright.cli.doctor import database as database_checks
 from keywright.cli.doctor.results import Level
 from keywright.dev.issuer import DevIssuer
 from keywright.storage.migrate import migrate
+from tests import forked
 from tests.live import clean_environment, environment, start_service
 from tests.postgres import PostgresCluster, fresh_database
 from tests.redis_server import RedisServer
@@ -21,14 +21,7 @@ from tests.storage.making import Database
 
 
 def doctor(env: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keywright", "doctor", *options],
-        env=clean_environment({"COLUMNS": "300", **env}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return forked.command("doctor", *options, env=clean_environment({"COLUMNS": "300", **env}))
 
 
 def findings(env: dict[str, str], code: int) -> dict[str, dict[str, Any]]:
