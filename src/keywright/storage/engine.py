@@ -8,7 +8,6 @@ from keywright.service.checking.ports import CheckingStore
 from keywright.service.console_sessions import ConsoleSessionStore
 from keywright.service.figures.ports import FiguresStore
 from keywright.service.management.task_ports import KeyTaskStore
-from keywright.service.operator.ports import OperatorStore
 from keywright.service.organization_data.ports import OrganizationDataStore
 from keywright.service.organizations import OrganizationStore
 from keywright.service.recovery.ports import RestoredStore
@@ -22,7 +21,6 @@ from keywright.storage.url import SqliteUrl
 
 class RunningStore(
     KeyTaskStore,
-    OperatorStore,
     RestoredStore,
     OrganizationDataStore,
     ChangeStore,

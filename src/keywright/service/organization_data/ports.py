@@ -44,7 +44,7 @@ class Rows(NamedTuple):
     next: Sequence[Any] | None
 
 
-class OrganizationDataStore(LogStore, KeyEraser, OperatorStore, Protocol):
+class OrganizationDataStore(OperatorStore, LogStore, KeyEraser, Protocol):
     """Reads and erases all data of one organization. The rules of `OperatorStore` hold."""
 
     async def data(self, part: Part, owner: UUID, *, after: Sequence[Any] | None, limit: int) -> Rows:

@@ -15,9 +15,12 @@ HEADS_AT_ONCE: Final = 1000
 _BEFORE_ALL: Final = UUID(int=0)
 
 
-async def heads(store: LogStore, clock: Clock) -> AsyncIterator[KeptHead]:
+async def heads(store: LogStore, clock: Clock, *, at_once: int = HEADS_AT_ONCE) -> AsyncIterator[KeptHead]:
     """
     Give the end of every chain, in ascending order of organization. The memory does not grow with their number.
+
+    Args:
+        at_once: How many are read together.
 
     Raises:
         StorageUnavailable: The database is unavailable.
@@ -26,7 +29,7 @@ async def heads(store: LogStore, clock: Clock) -> AsyncIterator[KeptHead]:
     while True:
         # Taken first: what was acknowledged by then is in the head.
         at = clock()
-        page = await store.chain_heads(after=after, limit=HEADS_AT_ONCE)
+        page = await store.chain_heads(after=after, limit=at_once)
         if not page:
             return
         for org_id, head in page:

@@ -37,5 +37,5 @@ class LogStore(AuditStore, Protocol):
         ...
 
 
-class RestoredStore(LogStore, KeyEraser, OperatorStore, Protocol):
+class RestoredStore(OperatorStore, LogStore, KeyEraser, Protocol):
     """A database that was restored: its chains and its keys."""
