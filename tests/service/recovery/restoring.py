@@ -3,10 +3,12 @@
 import itertools
 import json
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -94,9 +96,18 @@ class Live:
             return found
 
 
+@lru_cache
+def _migrated() -> bytes:
+    """Give a migrated database, which is made once: it takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "live.db")
+        migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
 def live(folder: Path) -> Live:
     made = Live(folder / "live.db")
-    migrate(f"sqlite:///{made.path}")
+    made.path.write_bytes(_migrated())
     return made
 
 

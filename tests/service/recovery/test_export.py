@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from keywright.service.management.audit import PAGE
-from keywright.service.recovery.export import events, heads
+from keywright.service.recovery.export import chain, events, heads
 from tests.service.recovery.restoring import Live, clock
 from tests.storage.making import an_organization, new_id, new_key
 
@@ -54,6 +54,8 @@ async def test_positions_that_are_missing(database: Live) -> None:
     database.query("DELETE FROM event_chain WHERE position IN (2, 4)")
     async with database.store() as store:
         assert [number for _, number in await positions(store, None)] == [1, 3]
+        # Two positions are asked for, and the page has the third.
+        assert [kept.link.position async for kept in chain(store, organization.id, 1, 2)] == [1]
 
 
 async def positions(store: Any, since: datetime | None) -> list[tuple[UUID, int]]:

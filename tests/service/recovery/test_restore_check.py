@@ -320,6 +320,17 @@ async def test_a_log_without_heads(database: Live) -> None:
     assert results.newer == 0
 
 
+async def test_an_empty_log(database: Live) -> None:
+    """A log without events names nothing, and says that it has none of the lost ones."""
+    organization = an_organization()
+    made = await database.create(organization)
+    copy = database.copy()
+    await revoke(database, *made)
+    kept = await database.keep()
+    _, found = await copy.check(Kept(kept.heads, [b"\n"]))
+    assert (found[organization.id].comparison.unlogged, effects(found[organization.id])) == (1, [])
+
+
 async def test_events_without_content(database: Live) -> None:
     """A kept position whose event was gone is counted as lost, and nothing is concluded from it."""
     organization = an_organization()

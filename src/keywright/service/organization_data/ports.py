@@ -1,7 +1,7 @@
 """
 The port of all data of an organization to the store. An adapter promises every sentence written here.
 
-tests/storage/test_organization_data.py holds the promises as tests, on every store.
+tests/storage/test_exports.py holds the promises as tests, on every store.
 """
 
 from collections.abc import Mapping, Sequence

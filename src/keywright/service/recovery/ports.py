@@ -1,7 +1,7 @@
 """
 The port of recovery to the store. An adapter promises every sentence written here.
 
-tests/storage/test_recovery.py holds the promises as tests, on every store.
+tests/storage/test_exports.py holds the promises as tests, on every store.
 """
 
 from collections.abc import Sequence

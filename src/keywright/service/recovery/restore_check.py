@@ -9,7 +9,7 @@ lost one and its id, `restored_event`.
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from keywright.keys.record import ApiKey
@@ -166,8 +166,9 @@ class RestoreCheck:
         return replace(found, was_repeated=True)
 
     def _event(self, type_: EventType, org_id: UUID, key_id: UUID, end: End) -> Event:
-        data = {"reason": end.reason.value} if type_ is EventType.REVOKED else {}
-        data |= {"operator": True, "restored_event": str(end.event_id)}
+        data: dict[str, Any] = {"operator": True, "restored_event": str(end.event_id)}
+        if type_ is EventType.REVOKED:
+            data["reason"] = end.reason.value
         return service_event(type_, org_id, key_id, self.clock(), self.new_id(), data)
 
     async def _erase_again(self, org_id: UUID, positions: Sequence[int]) -> int:
@@ -179,9 +180,8 @@ class RestoreCheck:
         return len(links)
 
     async def _erasable(self, org_id: UUID, position: int) -> Link | None:
-        for link in await self.store.links(org_id, after=position - 1, limit=1):
-            return link if link.position == position and link.erased_by is None else None
-        return None
+        found = await self.store.links(org_id, after=position - 1, limit=1)
+        return next((link for link in found if link.position == position and link.erased_by is None), None)
 
 
 def _effect(stored: StoredKey | None, lost: LostOfKey) -> Affected | None:
