@@ -9,6 +9,7 @@ from keywright.keys.rate_limits import RateLimit
 from keywright.service.management.audit_log import rfc3339
 from keywright.service.organization_data.ports import Part
 from keywright.storage.shared.readers import Decoding
+from keywright.storage.shared.statements import secrets_of
 
 CHAIN_HEADS: Final = "SELECT org_id, position, hash FROM event_chain_heads WHERE org_id > $1 ORDER BY org_id LIMIT $2"
 """Values: the organization to begin above, the most rows to give."""
@@ -34,8 +35,8 @@ class Selection(NamedTuple):
     """
     How a part is read.
 
-    `source` is what follows FROM, up to the owner's column; `place` are the columns by which rows are in order. A
-    column that is not in `columns` by itself has its expression there. `together` makes the row of the values.
+    `source` is what follows FROM, with a condition for the owner, `$1`; `place` are the columns by which rows are in
+    order. `together` makes the row of the values.
     """
 
     source: str
@@ -54,7 +55,7 @@ def page(selection: Selection, *, is_first: bool) -> str:
     begin = ", ".join(f"${number}" for number in range(3, 3 + len(selection.place)))
     after = "" if is_first else f"AND ({place}) > ({begin})"
     return f"""
-        SELECT {place}, {", ".join(selection.columns)} FROM {selection.source} = $1 {after} ORDER BY {place} LIMIT $2
+        SELECT {place}, {", ".join(selection.columns)} FROM {selection.source} {after} ORDER BY {place} LIMIT $2
     """  # noqa: S608 - here and below: names of our own
 
 
@@ -151,22 +152,23 @@ _SOURCE: Final[Mapping[str, Read]] = {
 _HOUR: Final[Mapping[str, Read]] = {"key_id": _id, "hour": _time, "count": _plain}
 
 
+_PAIRS: Final = f"({secrets_of('$1')}) s"
+
+
 def _sources(table: str) -> str:
-    return f"api_key_secrets s JOIN {table} u ON u.secret_id = s.id WHERE s.key_id"
+    return f"{_PAIRS} JOIN {table} u ON u.secret_id = s.id WHERE true"
 
 
 PARTS: Final[Mapping[Part, Selection]] = {
-    Part.KEYS: Selection("api_keys WHERE deleted_at IS NULL AND org_id", ("id",), _KEY),
-    Part.DELETED_KEYS: Selection("api_keys WHERE deleted_at IS NOT NULL AND org_id", ("id",), _KEY),
+    Part.KEYS: Selection("api_keys WHERE deleted_at IS NULL AND org_id = $1", ("id",), _KEY),
+    Part.DELETED_KEYS: Selection("api_keys WHERE deleted_at IS NOT NULL AND org_id = $1", ("id",), _KEY),
     Part.UNCHAINED_EVENTS: Selection(
-        "events WHERE digest IS NULL AND org_id", ("id",), _EVENT, lambda row: {"event": row}
+        "events WHERE digest IS NULL AND org_id = $1", ("id",), _EVENT, lambda row: {"event": row}
     ),
-    Part.BULK_REVOCATIONS: Selection("bulk_revocations WHERE org_id", ("id",), _BULK),
-    Part.SECRETS: Selection(
-        "api_key_secrets s JOIN api_keys k ON k.id = s.key_id WHERE s.key_id", ("s.id",), _SECRET, _pair
-    ),
-    Part.USAGE: Selection("key_hours WHERE key_id", ("hour",), _HOUR),
-    Part.REFUSALS: Selection("key_refusals WHERE key_id", ("hour", "code"), {**_HOUR, "code": _plain}),
+    Part.BULK_REVOCATIONS: Selection("bulk_revocations WHERE org_id = $1", ("id",), _BULK),
+    Part.SECRETS: Selection(f"{_PAIRS} JOIN api_keys k ON k.id = s.key_id WHERE true", ("s.id",), _SECRET, _pair),
+    Part.USAGE: Selection("key_hours WHERE key_id = $1", ("hour",), _HOUR),
+    Part.REFUSALS: Selection("key_refusals WHERE key_id = $1", ("hour", "code"), {**_HOUR, "code": _plain}),
     Part.SOURCES: Selection(_sources("secret_sources"), ("u.secret_id", "u.network", "u.agent", "u.verifier"), _SOURCE),
     Part.REFUSED_SOURCES: Selection(
         _sources("secret_refusals"),

@@ -8,7 +8,7 @@ from keywright.storage.postgres.list_statements import LIST, LIST_SOME, WITH_SEC
 from keywright.storage.shared import readers
 from keywright.storage.shared.readers import API_KEY_COLUMNS
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
-from keywright.storage.shared.statements import BLANK_KEY, IS_NAMING, SOURCE_TABLES, Dialect
+from keywright.storage.shared.statements import BLANK_KEY, IS_NAMING, SOURCE_TABLES, Dialect, secrets_of
 
 _ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
 _TYPES: Final = {
@@ -224,7 +224,9 @@ ERASE_KEY: Final = f"""
         SELECT id FROM api_keys
         WHERE org_id = $2 AND id = $3 AND (revoked_at IS NOT NULL OR deleted_at IS NOT NULL) FOR UPDATE
     ),
-    pair AS MATERIALIZED (SELECT id FROM api_key_secrets WHERE key_id IN (SELECT id FROM found)),
+    pair AS MATERIALIZED (
+        SELECT s.id FROM ({secrets_of("$3", "id")}) s WHERE EXISTS (SELECT FROM found)
+    ),
     used AS (DELETE FROM {SOURCE_TABLES[0]} WHERE secret_id IN (SELECT id FROM pair) RETURNING 1),
     refused AS (DELETE FROM {SOURCE_TABLES[1]} WHERE secret_id IN (SELECT id FROM pair) RETURNING 1),
     blanked AS (UPDATE api_keys SET {BLANK_KEY} WHERE id IN (SELECT id FROM found) AND {IS_NAMING} RETURNING 1),

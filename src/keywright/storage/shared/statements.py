@@ -216,6 +216,13 @@ IS_NAMING: Final = f"""(
 )"""
 """The condition that an erasure changes a key."""
 
+
+def secrets_of(key: str, columns: str = "*") -> str:
+    """Select all secrets of a key by the two indexes that have the current one and the others."""
+    secrets = f"SELECT {columns} FROM api_key_secrets WHERE key_id = {key} AND retires_at"  # noqa: S608
+    return f"{secrets} IS NULL UNION ALL {secrets} IS NOT NULL"
+
+
 SOURCE_TABLES: Final = ("secret_sources", "secret_refusals")
 
 MOST_ANNOUNCED: Final = 12
