@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    examples=("keywright audit head", "keywright audit head >> /mnt/elsewhere/heads.ndjson"),
+    examples=("keywright audit head",),
 )
 def head() -> None:
     """
@@ -43,7 +43,7 @@ async def _print_heads(store: "RunningStore") -> None:
     cls=Command,
     examples=(
         "keywright audit export",
-        "keywright audit export --since 2d >> /mnt/elsewhere/log.ndjson",
+        "keywright audit export --since 2d",
     ),
 )
 @option_types.since

@@ -34,9 +34,7 @@ def organizations() -> None:
     """
 
 
-@organizations.command(
-    examples=(f"keywright organizations export {_ORG}", f"keywright organizations export {_ORG} > acme.ndjson")
-)
+@organizations.command(examples=(f"keywright organizations export {_ORG}",))
 @_id
 def export(org_id: UUID) -> None:
     """

@@ -29,7 +29,7 @@ MEANINGS: Mapping[str, str] = {
 }
 """A sentence for each `service.recovery.restore_check.Effect`."""
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(path_type=Path)
 
 
 @click.command(
@@ -136,7 +136,7 @@ def _json(result: "Checked", *, has_log: bool) -> dict[str, Any]:
     }
     if has_log:
         found |= {
-            "unlogged": comparison.unlogged,
+            "unlogged": result.unlogged,
             "keys": [_json_key(key) for key in result.keys],
             "unerased_events": result.unerased,
         }
@@ -161,8 +161,8 @@ def _shown(result: "Checked", *, has_log: bool) -> Iterator[str]:
     if comparison.is_whole:
         return
     yield f"organization {comparison.org_id}: {_lost(comparison)}"
-    if has_log and comparison.unlogged:
-        yield f"  the log does not have {comparison.unlogged} of them: the list of keys is not complete"
+    if has_log and result.unlogged:
+        yield f"  the log does not have {result.unlogged} of them: the list of keys is not complete"
     for key in result.keys:
         yield f"  {key.effect.value}: {_key(key)}"
     if result.unerased:
@@ -174,7 +174,7 @@ def _lost(comparison: "Comparison") -> str:
     if not comparison.lost:
         return f"cannot be compared: retention has removed position {kept}"
     if not stored:
-        return f"all {kept} events are lost"
+        return f"{_events(kept)} lost, the whole organization"
     if comparison.lost == comparison.lost_at_most:
         first = comparison.shared + 1
         where = f"position {kept}" if first == kept else f"positions {first} to {kept}"

@@ -13,8 +13,7 @@ class Comparison:
     """
     What is left of a chain that reached position `kept`: the database's own ends at `stored`.
 
-    Both have the same events up to `shared` at least, and up to `shared_at_most` at most. `unlogged` counts the lost
-    positions that the log does not have.
+    Both have the same events up to `shared` at least, and up to `shared_at_most` at most.
     """
 
     org_id: UUID
@@ -22,7 +21,6 @@ class Comparison:
     stored: int
     shared: int
     shared_at_most: int
-    unlogged: int = 0
 
     @property
     def lost(self) -> int:
@@ -60,14 +58,7 @@ async def compare_chain(store: LogStore, org_id: UUID, heads: KeptHeads, track: 
         shared = max(shared, track.shared or 0)
         differs = min(differs, track.differs or differs)
     shared_at_most = max(shared, min(stored, differs - 1))
-    return Comparison(
-        org_id=org_id,
-        kept=kept,
-        stored=stored,
-        shared=shared,
-        shared_at_most=shared_at_most,
-        unlogged=kept - shared_at_most if track is None else _unlogged(track, shared_at_most, kept),
-    )
+    return Comparison(org_id=org_id, kept=kept, stored=stored, shared=shared, shared_at_most=shared_at_most)
 
 
 async def _by_heads(store: LogStore, org_id: UUID, heads: KeptHeads, stored: int) -> tuple[int, int]:
@@ -82,9 +73,3 @@ async def _by_heads(store: LogStore, org_id: UUID, heads: KeptHeads, stored: int
         # Where it is None, retention has removed the position.
         differs = differs if hash_ is None else head.position
     return 0, differs
-
-
-def _unlogged(track: Track, shared: int, kept: int) -> int:
-    """Count the positions above *shared* and up to *kept* that are not in the log."""
-    logged = max(0, track.top.position - max(shared, track.begins - 1))
-    return max(0, kept - shared - logged)

@@ -26,15 +26,14 @@ class Track:
     """
     What a log has of one organization, and how the database compares.
 
-    `begins` is the first position of those that reach its end, `top`, without a gap; `missing` counts the positions in
-    gaps before. `shared` is the last position of which the database is known to have the same hash, `differs` the first
-    of which it is known to have another.
+    `begins` is the first position of those that reach its end, `top`, without a gap; `run` is the line before. `shared`
+    is the last position of which the database is known to have the same hash, `differs` the first of which it is known
+    to have another.
     """
 
     begins: int
     top: Head
     run: Head
-    missing: int = 0
     shared: int | None = None
     differs: int | None = None
 
@@ -116,7 +115,6 @@ def _follow(tracks: dict[UUID, Track], kept: KeptEvent) -> None:
     if head.position == track.top.position and head != track.top:
         raise BadLine("an earlier line has another hash for this position: the log has two histories")
     if head.position > track.top.position + 1:
-        track.missing += head.position - track.top.position - 1
         track.begins = head.position
     if head.position > track.top.position:
         track.top = head

@@ -47,10 +47,15 @@ class LostOfKey:
 
 @dataclass(slots=True)
 class Losses:
-    """What was lost of one organization, by key; `erased` are shared positions whose personal fields were erased."""
+    """
+    What was lost of one organization, by key; `erased` are shared positions whose personal fields were erased.
+
+    `logged` counts the lost events that the log has; `read` is the position up to which it was read.
+    """
 
     keys: dict[UUID, LostOfKey] = field(default_factory=dict)
     erased: set[int] = field(default_factory=set)
+    logged: int = 0
     read: int = 0
 
     def note(self, event: Event, *, shared: int) -> None:
@@ -83,6 +88,7 @@ def _once(
         losses = found.setdefault(org_id, Losses(read=comparisons[org_id].shared_at_most))
         if link.position > losses.read:
             losses.read = link.position
+            losses.logged += 1
             yield link.event
 
 

@@ -75,11 +75,13 @@ class Checked:
     """
     The result for one organization: how its chain compares, and, where the log is given, the affected keys.
 
-    `unerased` counts the events whose personal fields are there again, or were until now.
+    `unlogged` counts the lost events that the log does not have, `unerased` those whose personal fields are back again,
+    or were until now.
     """
 
     comparison: Comparison
     keys: list[Affected] = field(default_factory=list)
+    unlogged: int = 0
     unerased: int = 0
 
     @property
@@ -139,8 +141,8 @@ class RestoreCheck:
             NotErasable: An event that has to be erased again was altered.
         """
         for org_id, comparison in known.comparisons.items():
-            checked = Checked(comparison)
             losses = known.losses.get(org_id, Losses())
+            checked = Checked(comparison, unlogged=comparison.lost - losses.logged)
             for lost in losses.keys.values():
                 checked.keys += [found async for found in self._affected(org_id, lost)]
             checked.unerased = await self._erase_again(org_id, sorted(losses.erased))
