@@ -14,6 +14,7 @@ from keywright.keys.verdict import Code
 from keywright.service.management.audit import audit
 from keywright.service.management.audit_log import SERVICE, EventType, Origin
 from keywright.service.management.erasure import ERASED_NAME, EVENTS_IN_AN_ERASURE, NotErasable
+from keywright.service.operator.ports import Actor, BulkRevocation, Target
 from keywright.service.organization_data.erasure import ErasedData, OrganizationErasure
 from keywright.service.organization_data.export import ROWS_AT_ONCE, export
 from keywright.service.principal import Organization
@@ -66,6 +67,18 @@ async def fill(store: RunningStore, organization: Organization, *, used_at: date
     return [each.api_key.id for each in made]
 
 
+def a_preview(org_id: UUID) -> BulkRevocation:
+    return BulkRevocation(
+        id=new_id(),
+        target=Target(org_id=org_id),
+        reason=RevocationReason.SUPERSEDED,
+        previewed_at=NOON,
+        keys=1,
+        organizations=1,
+        actor=Actor(issuer="x", subject="auth0|olivia", client_id=None, origin=NO_REQUEST),
+    )
+
+
 async def end(store: RunningStore, organization: Organization) -> None:
     """Revoke the keys of an organization."""
     for key in (await store.list_newest(organization.id, limit=1000, before=None)).items:
@@ -79,6 +92,8 @@ async def test_an_export(database: Live) -> None:
     async with database.store() as store:
         keys = await fill(store, organization)
         await fill(store, other)
+        for target in (organization.id, other.id):
+            await store.add_preview(a_preview(target))
         found = await lines(store, organization)
         others = await lines(store, other)
     assert (found[0]["type"], found[0]["id"], found[0]["external_id"], found[0]["active_keys"]) == (
@@ -96,6 +111,7 @@ async def test_an_export(database: Live) -> None:
         "refusals": 3,
         "source": 3,
         "refused_source": 3,
+        "bulk_revocation": 1,
         "event": 6,
     }
     exported = {line["id"]: line for line in found if line["type"] == "api_key"}
@@ -144,6 +160,16 @@ async def test_an_erasure(database: Live) -> None:
     keys = [line for line in found if line["type"] == "api_key"]
     assert {key["name"] for key in keys} == {ERASED_NAME}
     assert {line["type"] for line in found} == {"organization", "api_key", "secret", "usage", "refusals", "event"}
+
+
+async def test_an_erasure_of_many_keys(database: Live) -> None:
+    """Keys are erased page by page, each once."""
+    organization = an_organization()
+    await database.create(organization, 5)
+    async with database.store() as store:
+        await end(store, organization)
+        erasure = OrganizationErasure(store=store, clock=clock, new_id=new_id, at_once=2)
+        assert await erasure.erase(organization.id) == ErasedData(keys=5, events=5)
 
 
 async def test_a_key_that_works_is_left(database: Live) -> None:

@@ -36,11 +36,15 @@ class OrganizationErasure:
     The erasure of the data of organizations. Its keys have to be revoked before: one that works is left as it is.
 
     What is done stays done when a call fails half way; a second one erases the rest.
+
+    Args:
+        at_once: How many keys are read together.
     """
 
     store: OrganizationDataStore
     clock: Clock
     new_id: NewId
+    at_once: int = ROWS_AT_ONCE
 
     async def erase(self, org_id: UUID) -> ErasedData:
         """
@@ -63,7 +67,7 @@ class OrganizationErasure:
     async def _keys(self, org_id: UUID, part: Part) -> int:
         erased, after = 0, None
         while True:
-            rows = await self.store.data(part, org_id, after=after, limit=ROWS_AT_ONCE)
+            rows = await self.store.data(part, org_id, after=after, limit=self.at_once)
             for row in rows.rows:
                 event = key_erasure(org_id, UUID(row["id"]), self.clock(), self.new_id())
                 erased += await self.store.erase_key(event)
