@@ -369,6 +369,8 @@ async def test_histories_that_differ(database: Live) -> None:
         await copy.check(Kept([], [*here.log, there.log[2]]), repeats=True)
     with pytest.raises(BadFile, match=r"line 3: .*different histories"):
         await copy.check(Kept(there.heads, here.log), repeats=True)
+    with pytest.raises(BadFile, match=r"line 1: .*does not follow"):
+        await copy.check(Kept([], [altered(here.log[0], hash="0" * 64)]), repeats=True)
     with pytest.raises(BadFile, match=r"line 3: .*does not follow"):
         await copy.check(Kept([], [*here.log[:2], altered(there.log[2], hash="0" * 64)]), repeats=True)
     assert await events_of(copy, organization) == before

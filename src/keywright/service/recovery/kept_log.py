@@ -105,11 +105,12 @@ def _follow(tracks: dict[UUID, Track], kept: KeptEvent) -> None:
     link = kept.link
     head = Head(link.position, link.hash)
     track = tracks.get(kept.org_id)
+    before = BEGIN if head.position == BEGIN.position + 1 or track is None else track.run
+    if head.position == before.position + 1 and not _follows(before.hash, link):
+        raise BadLine("the hash does not follow from the position before")
     if track is None:
         tracks[kept.org_id] = Track(begins=head.position, top=head, run=head)
         return
-    if head.position == track.run.position + 1 and not _follows(track.run.hash, link):
-        raise BadLine("the hash does not follow from the line before")
     if head.position < track.begins:
         raise BadLine("it is from before the lines above: put the oldest export first")
     if head.position == track.top.position and head != track.top:
