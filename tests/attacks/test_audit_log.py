@@ -19,6 +19,7 @@ from keywright.service.management.audit_log import EventType
 from keywright.service.management.erasure import erase_subject
 from keywright.service.management.retention import prune
 from keywright.service.management.task_ports import Removable
+from keywright.service.organization_data.erasure import ErasedData, OrganizationErasure
 from keywright.service.principal import Organization
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
@@ -233,3 +234,14 @@ def written(attacked: Attacked, statement: str) -> str:
         zeros=literal(database, bytes(32)),
         now="1796000000000000" if database.is_sqlite else "now()",
     )
+
+
+async def test_the_role_erases_and_ends_keys(attacked: Attacked) -> None:
+    """The role of the service has the rights that an operator's commands need: to revoke keys, and to erase them."""
+    async with running(attacked.database.url) as store:
+        for key in (await store.list_newest(attacked.organization.id, limit=9, before=None)).items:
+            await store.revoke(an_event(EventType.REVOKED, key), UNSPECIFIED)
+        erasure = OrganizationErasure(store=store, clock=lambda: datetime.now(UTC), new_id=new_id)
+        assert await erasure.erase(attacked.organization.id) == ErasedData(keys=4, events=8)
+        report = await audit(store, attacked.organization.id)
+    assert (report.findings, report.erased) == ([], 8)

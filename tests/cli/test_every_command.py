@@ -16,7 +16,7 @@ CREATING = {("serve",), ("dev",), ("migrate",)}
 WRITING = {("console", "export")}
 """The commands whose first example writes files into the folder that it names."""
 
-ON_THE_DATABASE = {path for path in LEAVES if path[0] in ("verifiers", "operator", "audit")}
+ON_THE_DATABASE = {path for path in LEAVES if path[0] in ("verifiers", "operator", "audit", "organizations")}
 EXAMPLES = [(path, example) for path, command in commands() for example in command.examples]
 NAMES = [" ".join(path) for path, _ in commands()]
 

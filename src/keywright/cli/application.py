@@ -13,6 +13,8 @@ from keywright.cli.agent import agent
 from keywright.cli.audit import audit
 from keywright.cli.commands import Group
 from keywright.cli.console import console
+from keywright.cli.data.organizations import organizations
+from keywright.cli.data.restore_check import restore_check
 from keywright.cli.dev import dev
 from keywright.cli.keys.management import keys
 from keywright.cli.migrate import migrate
@@ -81,5 +83,7 @@ app.add_command(migrate)
 app.add_command(keys)
 app.add_command(verifiers)
 app.add_command(operator)
+app.add_command(organizations)
 app.add_command(audit)
+app.add_command(restore_check)
 app.add_command(console)

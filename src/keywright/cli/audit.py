@@ -9,6 +9,7 @@ import click
 
 from keywright.cli import exits
 from keywright.cli.commands import Group
+from keywright.cli.data.kept import export, head
 
 if TYPE_CHECKING:
     from keywright.service.management.audit import Head, Report
@@ -200,3 +201,7 @@ async def _erase(store: "RunningStore", org: UUID, subject: str, *, dry_run: boo
     from keywright.system import new_id, utc_now
 
     return await erase_subject(store, org, subject, clock=utc_now, new_id=new_id, dry_run=dry_run)
+
+
+audit.add_command(head)
+audit.add_command(export)

@@ -23,12 +23,12 @@ def stop(sentence: str, code: int) -> NoReturn:
 
 
 @contextmanager
-def ending_on(kind: type[Exception], *, code: int, advice: str = "") -> Iterator[None]:
-    """End the command on an error of this *kind*: print its message, which is a sentence, and *advice*."""
+def ending_on(kind: type[Exception], *, code: int, before: str = "", advice: str = "") -> Iterator[None]:
+    """End the command on an error of this *kind*: print *before*, its message, which is a sentence, and *advice*."""
     try:
         yield
     except kind as error:
-        stop(f"{error}{advice}", code)
+        stop(f"{before}{error}{advice}", code)
 
 
 def load_settings(**overrides: Any) -> "Settings":

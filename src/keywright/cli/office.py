@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 from keywright.cli import exits
 
@@ -54,6 +55,7 @@ class Office:
             granted=frozenset(),
             operates=True,
         )
+        self.store = store
         self._new_id = system.new_id
 
     def origin(self) -> "Origin":
@@ -61,6 +63,25 @@ class Office:
         from keywright.service.management.audit_log import Origin
 
         return Origin(request_id=str(self._new_id()), address=None)
+
+    async def revoke_all(self, org_id: UUID) -> int:
+        """Revoke all keys of an organization for good, because it ends; give how many."""
+        from keywright.keys.record import RevocationReason
+        from keywright.service.management.refusals import Refused
+        from keywright.service.operator.ports import Target
+
+        reason = RevocationReason.CESSATION_OF_OPERATION
+        preview = await self.bulk.preview(self.principal, self.origin(), Target(org_id=org_id), reason)
+        if isinstance(preview, Refused):
+            return 0
+        started = await self.bulk.start(self.principal, self.origin(), preview.id)
+        await self.bulk.work(_without_pause)
+        done = await self.bulk.get(self.principal, preview.id) or started
+        return 0 if isinstance(done, Refused) else done.revoked
+
+
+async def _without_pause() -> None:
+    return None
 
 
 def run(work: Callable[[Office], Awaitable[Result]]) -> Result:

@@ -8,8 +8,9 @@ from keywright.service.checking.ports import CheckingStore
 from keywright.service.console_sessions import ConsoleSessionStore
 from keywright.service.figures.ports import FiguresStore
 from keywright.service.management.task_ports import KeyTaskStore
-from keywright.service.operator.ports import OperatorStore
+from keywright.service.organization_data.ports import OrganizationDataStore
 from keywright.service.organizations import OrganizationStore
+from keywright.service.recovery.ports import RestoredStore
 from keywright.service.verifier_sessions import SessionStore
 from keywright.service.verifiers import VerifierStore
 from keywright.storage import url as database_url
@@ -20,7 +21,8 @@ from keywright.storage.url import SqliteUrl
 
 class RunningStore(
     KeyTaskStore,
-    OperatorStore,
+    RestoredStore,
+    OrganizationDataStore,
     ChangeStore,
     CheckingStore,
     ConsoleSessionStore,

@@ -1,4 +1,4 @@
-"""The port of the audit log's proof and of erasure. An adapter promises every sentence written here."""
+"""The ports of the audit log's proof and of erasure. An adapter promises every sentence written here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,5 +67,22 @@ class AuditStore(Protocol):
 
         Raises:
             ValueError: One of them is gone or was erased before; nothing is stored.
+        """
+        ...
+
+
+class KeyEraser(Protocol):
+    """Erases the personal fields of keys. The rules of `Store` hold."""
+
+    async def erase_key(self, event: Event) -> bool:
+        """
+        Blank the personal fields of the key of *event*, and remove the sources of its uses and refusals.
+
+        The name becomes `erased`; `created_by`, `revoked_by` and `deleted_by` become empty; description, external
+        id, metadata and networks are removed. A key that is neither revoked nor deleted is not changed. The event is
+        stored if anything was changed.
+
+        Returns:
+            Whether anything was changed.
         """
         ...

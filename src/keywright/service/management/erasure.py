@@ -1,5 +1,6 @@
 """
-The erasure of a person from the audit log: the personal fields of all events that the person made become blank.
+The erasure of a person from the audit log: the personal fields of all events that the person made become blank. And
+that of events and keys by their positions and ids, of which `service.organization_data` and `.recovery` make use.
 
 First comes an event that names their positions, in the same transaction. It has a digest of what is left of each, so
 that the audit still proves the rest: which key, what, when.
@@ -17,6 +18,9 @@ from keywright.service.ports import Clock, NewId
 
 EVENTS_IN_AN_ERASURE: Final = 40
 """The most positions that one event names; it stays below 4 KiB."""
+
+ERASED_NAME: Final = "erased"
+"""The name of a key whose personal fields were erased."""
 
 
 class NotErasable(Exception):
@@ -52,11 +56,23 @@ async def erase_subject(
     events = erasures = after = 0
     while links := await store.links_of_subject(org_id, subject, after=after, limit=EVENTS_IN_AN_ERASURE):
         after = links[-1].position
-        erasure = _erasure(org_id, links, clock(), new_id())
-        if not dry_run:
-            await _store(store, erasure)
+        await erase_links(store, org_id, links, clock=clock, new_id=new_id, dry_run=dry_run)
         events, erasures = events + len(links), erasures + 1
     return Erased(events, erasures)
+
+
+async def erase_links(
+    store: AuditStore, org_id: UUID, links: Sequence[Link], *, clock: Clock, new_id: NewId, dry_run: bool = False
+) -> None:
+    """
+    Erase the personal fields of the events of up to EVENTS_IN_AN_ERASURE links; raise as `erase_subject` does.
+
+    Args:
+        dry_run: Only make sure that it can be done.
+    """
+    erasure = _erasure(org_id, links, clock(), new_id())
+    if not dry_run:
+        await _store(store, erasure)
 
 
 async def _store(store: AuditStore, erasure: Event) -> None:
@@ -76,3 +92,10 @@ def _rest(link: Link) -> str:
     if link.event is None or link.event.digest != link.digest:
         raise NotErasable(f"The event at position {link.position} was altered: run `keywright audit verify`.")
     return link.event.blanked.digest.hex()
+
+
+def key_erasure(org_id: UUID, key_id: UUID, at: datetime, id_: UUID) -> Event:
+    """Make the event of an erasure of the personal fields of a key: an update that names no values."""
+    return service_event(
+        EventType.UPDATED, org_id, key_id, at, id_, {"before": {}, "after": {}, "erased": True, "operator": True}
+    )

@@ -8,7 +8,7 @@ from keywright.storage.postgres.list_statements import LIST, LIST_SOME, WITH_SEC
 from keywright.storage.shared import readers
 from keywright.storage.shared.readers import API_KEY_COLUMNS
 from keywright.storage.shared.rows import AnswerRow, ChangedRow, EventRow, KeyRow, OrganizationRow, SecretRow
-from keywright.storage.shared.statements import Dialect
+from keywright.storage.shared.statements import BLANK_KEY, IS_NAMING, SOURCE_TABLES, Dialect, secrets_of
 
 _ID, _TIME, _BYTES = "uuid", "timestamptz", "bytea"
 _TYPES: Final = {
@@ -213,6 +213,26 @@ DELETE: Final = f"""
         UPDATE api_keys SET deleted_at = $5, deleted_by = $7
         WHERE org_id = $2 AND id = $3 AND deleted_at IS NULL
         RETURNING id
+    ),
+    noted AS ({_note("changed")})
+    SELECT id FROM changed
+"""  # noqa: S608
+"""Values: the event."""
+
+ERASE_KEY: Final = f"""
+    WITH found AS MATERIALIZED (
+        SELECT id FROM api_keys
+        WHERE org_id = $2 AND id = $3 AND (revoked_at IS NOT NULL OR deleted_at IS NOT NULL) FOR UPDATE
+    ),
+    pair AS MATERIALIZED (
+        SELECT s.id FROM ({secrets_of("$3", "id")}) s WHERE EXISTS (SELECT FROM found)
+    ),
+    used AS (DELETE FROM {SOURCE_TABLES[0]} WHERE secret_id IN (SELECT id FROM pair) RETURNING 1),
+    refused AS (DELETE FROM {SOURCE_TABLES[1]} WHERE secret_id IN (SELECT id FROM pair) RETURNING 1),
+    blanked AS (UPDATE api_keys SET {BLANK_KEY} WHERE id IN (SELECT id FROM found) AND {IS_NAMING} RETURNING 1),
+    changed AS (
+        SELECT id FROM found
+        WHERE EXISTS (SELECT FROM blanked) OR EXISTS (SELECT FROM used) OR EXISTS (SELECT FROM refused)
     ),
     noted AS ({_note("changed")})
     SELECT id FROM changed

@@ -159,6 +159,10 @@ class PostgresStore(SharedFiguresStore):
         await self._execute(None, retention_sql.ERASE, row.id, row.org_id, row.occurred_at, row.data, row.digest)
         self._wake()
 
+    async def erase_key(self, event: Event) -> bool:
+        """See `KeyEraser.erase_key`."""
+        return await self._change(sql.ERASE_KEY, event) is Outcome.DONE
+
     async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
         """See `KeyStore.find_keys`."""
         # The server cuts digests out of one value: one of another length would shift the others.

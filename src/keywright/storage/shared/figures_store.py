@@ -22,16 +22,16 @@ from keywright.service.figures.ports import (
     VerdictCount,
 )
 from keywright.service.verifier_sessions import Session
+from keywright.storage.exports.store import SharedExportStore
 from keywright.storage.shared import figures_statements as sql
 from keywright.storage.shared import rows
-from keywright.storage.shared.operator_store import SharedOperatorStore
 from keywright.storage.shared.recent_use import AFTER_ALL
 from keywright.storage.shared.rows import Row
 from keywright.storage.shared.statements import Dialect
 from keywright.storage.shared.store import FIRST_ID
 
 
-class SharedFiguresStore(SharedOperatorStore):
+class SharedFiguresStore(SharedExportStore):
     """
     Adds figures up and reads them.
 

@@ -11,6 +11,7 @@ from typing import Final
 from keywright.keys.verdict import NO_METADATA
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS
 from keywright.service.management.audit_log import EventType
+from keywright.service.management.erasure import ERASED_NAME
 from keywright.service.management.task_ports import Removable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 from keywright.storage.shared import audit_rows, readers
@@ -201,6 +202,28 @@ def idle(dialect: Dialect) -> str:
         ORDER BY o.retires_at LIMIT $3
     """  # noqa: S608
 
+
+BLANK_KEY: Final = f"""
+    name = '{ERASED_NAME}', description = NULL, external_id = NULL, metadata = NULL, allowed_ips = NULL,
+    created_by = '', revoked_by = CASE WHEN revoked_by IS NOT NULL THEN '' END,
+    deleted_by = CASE WHEN deleted_by IS NOT NULL THEN '' END, version = version + 1
+"""
+"""What an erasure sets of a key."""
+
+IS_NAMING: Final = f"""(
+    name <> '{ERASED_NAME}' OR created_by <> '' OR coalesce(revoked_by, '') <> '' OR coalesce(deleted_by, '') <> ''
+    OR coalesce(description, external_id, metadata, allowed_ips) IS NOT NULL
+)"""
+"""The condition that an erasure changes a key."""
+
+
+def secrets_of(key: str, columns: str = "*") -> str:
+    """Select all secrets of a key by the two indexes that have the current one and the others."""
+    secrets = f"SELECT {columns} FROM api_key_secrets WHERE key_id = {key} AND retires_at"  # noqa: S608
+    return f"{secrets} IS NULL UNION ALL {secrets} IS NOT NULL"
+
+
+SOURCE_TABLES: Final = ("secret_sources", "secret_refusals")
 
 MOST_ANNOUNCED: Final = 12
 """How many replaced secrets of a key a change announces at most; the triggers have the same number."""

@@ -8,7 +8,7 @@ from typing import Final
 from keywright.service.management.audit_log import PERSONAL
 from keywright.service.management.task_ports import Removable
 from keywright.storage.shared.rows import EventRow
-from keywright.storage.shared.statements import NEWEST_OF_OLD, old_rows
+from keywright.storage.shared.statements import BLANK_KEY, IS_NAMING, NEWEST_OF_OLD, SOURCE_TABLES, old_rows, secrets_of
 from keywright.storage.sqlite.file import NOW
 from keywright.storage.sqlite.statements import DIALECT
 
@@ -66,6 +66,15 @@ _ERASE: Final = f"""
     WHERE id = (SELECT event_id FROM event_chain WHERE org_id = ? AND position = ?) AND erased_by IS NULL
 """  # noqa: S608
 
+_IS_ENDED: Final = "SELECT 1 FROM api_keys WHERE id = ? AND org_id = ? AND coalesce(revoked_at, deleted_at) IS NOT NULL"
+"""Values: the key, its organization."""
+_BLANK_KEY: Final = f"UPDATE api_keys SET {BLANK_KEY} WHERE id = ?1 AND {IS_NAMING}"  # noqa: S608
+_REMOVE_SOURCES: Final = [
+    f"DELETE FROM {table} WHERE secret_id IN ({secrets_of('?1', 'id')})"  # noqa: S608
+    for table in SOURCE_TABLES
+]
+"""Values, as above: the key."""
+
 
 def purge(connection: sqlite3.Connection, kind: Removable, until: int, limit: int) -> int:
     """See `KeyTaskStore.purge`."""
@@ -111,3 +120,11 @@ def erase(connection: sqlite3.Connection, erasure: EventRow, add: Callable[[list
     for position in json.loads(erasure.data)["events"]:
         if not connection.execute(_ERASE, (erasure.id, erasure.org_id, int(position))).rowcount:
             raise sqlite3.IntegrityError("an event was erased or removed meanwhile")
+
+
+def erase_key(connection: sqlite3.Connection, event: EventRow) -> bool:
+    """See `KeyEraser.erase_key`; the event is not stored here."""
+    if connection.execute(_IS_ENDED, (event.key_id, event.org_id)).fetchone() is None:
+        return False
+    statements = (_BLANK_KEY, *_REMOVE_SOURCES)
+    return sum([connection.execute(statement, (event.key_id,)).rowcount for statement in statements]) > 0

@@ -153,6 +153,11 @@ class SqliteStore(SharedFiguresStore):
         row = rows.event_row(erasure, SQLITE)
         await self._change(None, lambda writing: writing.erase(row))
 
+    async def erase_key(self, event: Event) -> bool:
+        """See `KeyEraser.erase_key`."""
+        row = rows.event_row(event, SQLITE)
+        return await self._change(None, lambda writing: writing.erase_key(row))
+
     async def find_keys(self, digests: Sequence[bytes]) -> Mapping[bytes, KeyFacts]:
         """See `KeyStore.find_keys`."""
         # SQLite cuts digests out of one value: one of another length would shift the others.

@@ -134,6 +134,10 @@ class Writing:
         """See `AuditStore.erase`."""
         retention.erase(self.connection, erasure, self._add_events)
 
+    def erase_key(self, event: EventRow) -> bool:
+        """See `KeyEraser.erase_key`."""
+        return self._add_event_if(event, retention.erase_key(self.connection, event))
+
     def revoke_many(self, step: operator.Step) -> None:
         """See `OperatorStore.revoke_many`."""
         operator.revoke(self.connection, step, self._add_events)

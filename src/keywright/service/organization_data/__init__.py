@@ -1,0 +1,1 @@
+"""All data of one organization: its export, and its erasure."""

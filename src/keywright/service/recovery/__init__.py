@@ -1,0 +1,3 @@
+"""
+Recovery: heads and events of the audit log that are kept elsewhere, and what they prove of a restored database.
+"""

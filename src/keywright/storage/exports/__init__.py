@@ -1,0 +1,1 @@
+"""What is exported and compared: the chains of all organizations, and all data of one; on both engines."""
