@@ -103,6 +103,7 @@ lock: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python scripts/configuration_reference.py
 	$(BIN)/python scripts/command_line_reference.py
+	$(BIN)/python scripts/chart_settings.py
 
 ## pictures: write the pictures of the README, from a demo that runs
 pictures: .venv/.dev
