@@ -120,6 +120,9 @@ class FakeService:
         self.drop_next = 0
         self.at_goodbye: Callable[[], object] = lambda: None
         self.confirmed: set[int] = set()
+        # The time over which acknowledgements are spread, and whether changes are to be acknowledged by the position.
+        self.within = 0.0
+        self.by_position = False
         self.keys: dict[bytes, FakeKey] = {}
         self._trail: list[bytes] = []
         self._first_place = 0
@@ -280,6 +283,8 @@ class FakeService:
             return 200, {"results": list(map(self._facts, seen.body["digests"]))}, {}
         if seen.path == ACK:
             self.confirmed.update(seen.body["seqs"])
+            if "to" in seen.body:
+                self.confirmed.update(range(int(seen.body["after"]) + 1, int(seen.body["to"]) + 1))
             if seen.body.get("closed"):
                 self.at_goodbye()
             return 204, None, {}
@@ -363,7 +368,8 @@ class FakeService:
     async def _drop(self, writer: asyncio.StreamWriter, place: int, times: dict[str, float]) -> int:
         news = self._trail[place:]
         seqs = list(range(place + 1, place + 1 + len(news)))
-        drop = {"digests": [changed.hex() for changed in news], "seqs": seqs, **times}
+        named = [] if self.by_position else seqs
+        drop = {"digests": [changed.hex() for changed in news], "seqs": named, "within": self.within, **times}
         await self._event(writer, "drop", drop, place + len(news))
         return place + len(news)
 

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from keywright.api import feed as api_feed
+from keywright.api import feed_stream as api_feed
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier import _feed as client_feed
 from keywright.client.verifier._calls import ServiceCalls, Timing

@@ -2,7 +2,7 @@
 The change feed: `FeedReader` applies its events, `Feed` keeps it open.
 
 Each event has the age of its stream (`elapsed`) and the time since the service began to read the changes that it has
-sent (`age`). This process read its clock (t0) before it requested the stream. So all changes that were acknowledged
+sent (`age`). This process read its clock (t0) before it sent the request for the stream. So all changes that were acknowledged
 before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
 
 A cursor is text that only the service interprets. It moves after the changes up to it have been applied.
@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import httpx
@@ -35,6 +35,8 @@ Between two events, and two readings of the changes by the service, three tenths
 delay the cache is not fresh all the time.
 """
 LONGEST_CURSOR = 64
+LONGEST_SPREAD_SECONDS = 10.0
+"""The longest time for which an acknowledgement waits, whatever the service says."""
 
 _EVENTS: dict[str, type[FeedHello | FeedReset | FeedDrop | FeedBeat]] = {
     "hello": FeedHello,
@@ -96,6 +98,21 @@ class FollowingCache(Protocol):
         ...
 
 
+class Applied(NamedTuple):
+    """
+    What has been applied once an event was applied, to be acknowledged.
+
+    `seqs` are changes by their numbers. `position` is the cursor: all changes up to it have been applied; None before
+    the first stream was greeted. `within` is the time over which verifiers spread their acknowledgements, in seconds.
+    `anew`: what was applied before may have numbers of other changes, because the service did not know the cursor.
+    """
+
+    seqs: tuple[int, ...]
+    position: str | None
+    within: float
+    anew: bool
+
+
 class FeedReader:
     """
     Applies the events of the feed, stream after stream. No I/O.
@@ -110,6 +127,7 @@ class FeedReader:
         # None until a stream was greeted, and again after a `reset`.
         self._cursor: str | None = None
         self._asked_at = 0.0
+        self._within = 0.0
         self._clock_was_off = False
         self._late_since: float | None = None
 
@@ -120,19 +138,25 @@ class FeedReader:
         # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
         return {} if self._cursor is None else {"cursor": self._cursor}
 
-    def apply(self, event: StreamEvent) -> list[int]:
+    def sending(self) -> None:
+        """
+        Note the time, once the connection for the request has been made.
+
+        Making one takes two or more round trips to a far service, by which all events of its stream would look older.
+        """
+        self._asked_at = self._clock()
+
+    def apply(self, event: StreamEvent) -> Applied:
         """
         Apply an event.
-
-        Returns:
-            The numbers of the applied changes, to be acknowledged.
 
         Raises:
             StreamBroken: It is not an event of the feed; later events must not be applied.
         """
         received = self._clock()
         try:
-            return self._apply(event, received)
+            seqs = self._apply(event, received)
+            return Applied(tuple(seqs), self._cursor, self._within, event.name == "reset")
         except ValueError:
             raise StreamBroken(f"an event {event.name!r} is not as it should be") from None
 
@@ -170,6 +194,7 @@ class FeedReader:
     def _drop(self, drop: FeedDrop, id_: str | None, received: float) -> list[int]:
         digests = [_digest(text) for text in drop.digests]
         cursor, since = _cursor(id_), self._since(drop)
+        self._within = min(max(drop.within, 0.0), LONGEST_SPREAD_SECONDS)
         self._cache.drop(digests)
         self._cursor = cursor
         self._cache.synced(min(since, received))
@@ -211,7 +236,7 @@ class Feed:
         calls: Reach the service.
         timing: Time limits, and pauses between two tries.
         parameters: Of `session_parameters`.
-        received: Called after each event, with the changes that were applied.
+        received: Called after each event, with what has been applied.
     """
 
     def __init__(
@@ -221,7 +246,7 @@ class Feed:
         timing: Timing,
         *,
         parameters: Mapping[str, str],
-        received: Callable[[list[int]], None],
+        received: Callable[[Applied], None],
     ) -> None:
         self._reader = FeedReader(cache)
         self._calls = calls
@@ -251,7 +276,7 @@ class Feed:
 
     async def _read_one_stream(self) -> None:
         parameters = {**self._parameters, **self._reader.begin()}
-        async with self._calls.feed(parameters) as events:
+        async with self._calls.feed(parameters, sending=self._reader.sending) as events:
             async for event in events:
                 self._received(self._reader.apply(event))
                 if event.name == "beat":
