@@ -282,12 +282,7 @@ class FakeService:
         if seen.path == FACTS:
             return 200, {"results": list(map(self._facts, seen.body["digests"]))}, {}
         if seen.path == ACK:
-            self.confirmed.update(seen.body["seqs"])
-            if "to" in seen.body:
-                self.confirmed.update(range(int(seen.body["after"]) + 1, int(seen.body["to"]) + 1))
-            if seen.body.get("closed"):
-                self.at_goodbye()
-            return 204, None, {}
+            return self._acknowledged(seen.body)
         if seen.path == USAGE:
             if not self.knows_refusals and any("code" in one for one in seen.body["usage"]):
                 return 422, problem("validation_failed", "Extra inputs are not permitted."), {}
@@ -297,6 +292,14 @@ class FakeService:
                 self.sightings += seen.body["usage"]
             return 204, None, {}
         return 404, problem("not_found", "There is no such resource."), {}
+
+    def _acknowledged(self, body: dict[str, Any]) -> tuple[int, Any, Mapping[str, str]]:
+        self.confirmed.update(body["seqs"])
+        if "to" in body:
+            self.confirmed.update(range(int(body["after"]) + 1, int(body["to"]) + 1))
+        if body.get("closed"):
+            self.at_goodbye()
+        return 204, None, {}
 
     def _verify(self, seen: Seen) -> dict[str, Any]:
         if seen.body.get("client_ip") in self.limited:

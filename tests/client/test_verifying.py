@@ -777,7 +777,7 @@ async def test_confirmations_wait_for_the_service(fake: FakeService, kind: Kind)
 
 
 async def test_a_session_without_changes_takes_its_leave(fake: FakeService, kind: Kind) -> None:
-    """Without changes nothing is acknowledged, however many reports are sent; the end is sent before the feed closes."""
+    """Without changes nothing is acknowledged, whatever is reported; the end is sent before the feed is closed."""
     key = fake.create()
     async with shell(kind, fake, name="billing-api", outage_seconds=17) as verifier:
         await verifier.followed()

@@ -64,7 +64,7 @@ def test_what_a_position_stands_for() -> None:
 
 
 def test_a_position_that_this_log_does_not_know() -> None:
-    """A cursor above all that was read may come; one below, or with the number of another change, stands for nothing."""
+    """A cursor above all that was read may come; one below, or of another change, stands for nothing."""
     log = ChangeLog()
     assert (log.between(None, "3-00000000"), log.between(None, ORIGIN)) == (None, [])
     read(log, change(1), change(4))

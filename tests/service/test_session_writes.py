@@ -10,6 +10,7 @@ from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.session_writes import LONGEST_QUEUE, MOST_TOGETHER, SessionWrites
 from keywright.service.verifier_sessions import Acknowledged, Session
 from tests.service.fake_checking_store import FakeCheckingStore
+from tests.service.test_change_follower import until
 
 
 def session(number: int) -> Session:
@@ -88,8 +89,7 @@ async def test_too_many_wait() -> None:
     full = LONGEST_QUEUE // MOST_TOGETHER
     waiting = [asyncio.create_task(writes.acknowledge(UUID(int=n), range(MOST_TOGETHER))) for n in range(full)]
     # The first batch is being written, and does not wait any more.
-    while len(writes._acknowledged._waiting) != full - 1:
-        await asyncio.sleep(0)
+    await until(lambda: len(writes._acknowledged._waiting) == full - 1)
     await asyncio.sleep(0)
     waiting.append(asyncio.create_task(writes.acknowledge(UUID(int=full), range(MOST_TOGETHER))))
     await asyncio.sleep(0)
@@ -105,8 +105,7 @@ async def test_the_end_of_the_process() -> None:
     store = HeldStore()
     writes = SessionWrites(store, collect=0.0)
     waiting = [asyncio.create_task(writes.acknowledge(UUID(int=n), range(MOST_TOGETHER))) for n in range(3)]
-    while len(writes._acknowledged._waiting) != 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(writes._acknowledged._waiting) == 2)
     writer = writes._acknowledged._writer
     assert writer is not None
     writer.cancel()

@@ -738,9 +738,10 @@ class CheckingContract(FollowingContract):
         sessions = [a_session(name=f"v{number}") for number in range(20)]
         await store.renew_sessions(list(reversed(sessions)))
         (taken, *_) = sessions
-        other_id = await _verifier_id(store)
+        other, digest = a_verifier("other")
+        await store.add_verifier(other, digest)
         await store.renew_sessions(
-            [replace(taken, name="first"), replace(taken, verifier_id=other_id, name="taken"), *sessions[1:]]
+            [replace(taken, name="first"), replace(taken, verifier_id=other.id, name="taken"), *sessions[1:]]
         )
         names = sorted(row["name"] for row in database.table("verifier_sessions"))
         assert names == sorted(["first", *(session.name for session in sessions[1:])])

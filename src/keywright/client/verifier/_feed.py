@@ -2,8 +2,8 @@
 The change feed: `FeedReader` applies its events, `Feed` keeps it open.
 
 Each event has the age of its stream (`elapsed`) and the time since the service began to read the changes that it has
-sent (`age`). This process read its clock (t0) before it sent the request for the stream. So all changes that were acknowledged
-before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+sent (`age`). This process read its clock (t0) before it sent the request for the stream. So all changes that were
+acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
 
 A cursor is text that only the service interprets. It moves after the changes up to it have been applied.
 """

@@ -192,7 +192,9 @@ class PostgresStore(SharedFiguresStore):
             # Backwards, so that the first of several with one id stays.
             once = {row.id: row for row in reversed(left)}
             named = [once[session_id] for session_id in sorted(once)]
-            columns = [[None if value is None else str(value) for value in column] for column in zip(*named, strict=True)]
+            columns = [
+                [None if value is None else str(value) for value in column] for column in zip(*named, strict=True)
+            ]
             await self._execute(None, checking_sql.RENEW_SESSIONS, *columns)
             left = [row for row in left if once[row.id] is not row]
 

@@ -250,7 +250,9 @@ def close_session(dialect: Dialect) -> str:
 
 def renew_session(dialect: Dialect) -> str:
     """Store that a session is open. Values: a `SessionRow`."""
-    return renew_sessions(dialect, "(SELECT $1 AS id, $2 AS verifier_id, $3 AS name, $4 AS outage_seconds, $5 AS version)")
+    return renew_sessions(
+        dialect, "(SELECT $1 AS id, $2 AS verifier_id, $3 AS name, $4 AS outage_seconds, $5 AS version)"
+    )
 
 
 def renew_sessions(dialect: Dialect, rows: str) -> str:
