@@ -1,5 +1,5 @@
 """
-A load process: thousands of feed clients that follow the changes and acknowledge them, each over connections of its own.
+A load process: thousands of clients that follow the feed and acknowledge changes, each over connections of its own.
 
     python feed_clients.py HOST PORT CREDENTIAL CLIENTS
 

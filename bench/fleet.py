@@ -1,7 +1,7 @@
 """
 2,000 clients follow the feed of one worker on PostgreSQL. One load process on the other core has them all, and
-acknowledges every change as verifiers do. Keys are revoked one after another, twice a second. The delay is the time from
-the answer to a revocation to the arrival of the change at a client. "Transactions" are those that write, those of the
+acknowledges every change as verifiers do. Keys are revoked one after another, twice a second. The delay is the time
+from the answer to a revocation to the arrival of the change at a client. "Transactions" are those that write, those of the
 revocation included and those of the idle service not.
 """
 

@@ -1,6 +1,6 @@
 """
-Three regions, each with five agents behind a line of its own to one service: 60 ms in each direction, and one piece in a
-hundred waits for 200 to 800 ms, with all behind it (`bench/line.py`). Making a connection takes no round trip here.
+Three regions, each with five agents behind a line of its own to one service: 60 ms in each direction, and one piece in
+a hundred waits for 200 to 800 ms, with all behind it (`bench/line.py`). Making a connection takes no round trip here.
 
 Quiet: keys are revoked one after another while every agent checks one of them and a key that stays, 20 times a second.
 The delay is the time from the answer to a revocation to the first refusal by an agent; the promised bound is 1,000 ms.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -102,9 +103,10 @@ async def test_a_feed_that_ends_just_as_it_is_woken(feeds: Feeds) -> None:
 def test_the_spread_of_acknowledgements(feeds_open: int, seconds: float) -> None:
     """All feeds together acknowledge at a rate that a process can take, within a time that a receipt can wait."""
     fanout = Feeds().fanout
-    for _ in range(feeds_open):
-        fanout.counted().__enter__()
-    assert fanout.spread == seconds
+    with ExitStack() as held:
+        for _ in range(feeds_open):
+            held.enter_context(fanout.counted())
+        assert fanout.spread == seconds
 
 
 def test_feeds_that_are_over_do_not_count() -> None:
