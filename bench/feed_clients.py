@@ -3,7 +3,7 @@ A load process: thousands of clients that follow the feed and acknowledge change
 
     python feed_clients.py HOST PORT CREDENTIAL CLIENTS
 
-It prints `open` once every client has its first beat. For each line on its input it prints one line of JSON: by digest,
+It prints `open` once every client is greeted. For each line on its input it prints one line of JSON: by digest,
 the times at which the clients had the change, on the machine's monotonic clock, and how many feeds were opened anew.
 
 A client does what a verifier does on the wire, and decodes only events with changes: real ones would take more of this
@@ -13,6 +13,7 @@ at once, by number.
 
 import asyncio
 import json
+import os
 import random
 import resource
 import sys
@@ -22,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
-_OPENED_AT_ONCE = 50
+_OPENED_AT_ONCE = 100
 
 
 class Fleet:
@@ -31,7 +32,7 @@ class Fleet:
     def __init__(self, host: str, port: int, credential: str) -> None:
         self.host, self.port, self.credential = host, port, credential
         self.arrived: dict[str, list[float]] = defaultdict(list)
-        self.acknowledged = 0
+        self.repeated = 0
         self.opened_anew = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -55,7 +56,7 @@ class Client(asyncio.Protocol):
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.session = uuid.uuid4()
-        self.beaten = asyncio.Event()
+        self.greeted = asyncio.Event()
         self.cursor: str | None = None
         self.acknowledged: str | None = None
         self._seqs: list[int] = []
@@ -63,19 +64,19 @@ class Client(asyncio.Protocol):
         self._rest = b""
 
     async def open(self) -> None:
-        """Open a feed, and return once it has a beat."""
+        """Open a feed, and return once it is greeted."""
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self, self.fleet.host, self.fleet.port)
         path = f"/api/v2/verifier/feed?session={self.session}&name=client&outage_seconds=0"
         path += "" if self.cursor is None else f"&cursor={self.cursor}"
         transport.write(self.fleet.head("GET", path))
-        await self.beaten.wait()
+        await self.greeted.wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Open another one."""
         self.fleet.opened_anew += 1
         self._rest = b""
-        self.beaten.clear()
+        self.greeted.clear()
         self.fleet.start(self.open())
 
     def data_received(self, data: bytes) -> None:
@@ -83,9 +84,7 @@ class Client(asyncio.Protocol):
         now = time.monotonic()
         *events, self._rest = (self._rest + data).split(b"\n\n")
         for event in events:
-            if b"event: beat" in event:
-                self.beaten.set()
-            else:
+            if b"event: beat" not in event:
                 self._take(event.decode(), now)
 
     def _take(self, text: str, now: float) -> None:
@@ -101,6 +100,7 @@ class Client(asyncio.Protocol):
                 self._waits = True
                 self.fleet.start(self._acknowledge(random.uniform(0, data["within"]), by_position=True))
         elif "event: hello" in text:
+            self.greeted.set()
             self.cursor = self.cursor or json.loads(text.partition("data: ")[2])["cursor"]
             self.acknowledged = self.acknowledged or self.cursor
 
@@ -113,13 +113,20 @@ class Client(asyncio.Protocol):
             body |= {"after": self.acknowledged, "to": self.cursor}
             self.acknowledged = self.cursor
         content = json.dumps(body).encode()
-        reader, writer = await asyncio.open_connection(self.fleet.host, self.fleet.port)
+        while not await self._is_taken(content):
+            self.fleet.repeated += 1
+            await asyncio.sleep(random.uniform(1.0, 2.0))
+
+    async def _is_taken(self, content: bytes) -> bool:
         try:
-            writer.write(self.fleet.head("POST", "/api/v2/verifier/ack", len(content)) + content)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            self.fleet.acknowledged += answer.startswith(b"HTTP/1.1 204")
-        finally:
-            writer.close()
+            reader, writer = await asyncio.open_connection(self.fleet.host, self.fleet.port)
+            try:
+                writer.write(self.fleet.head("POST", "/api/v2/verifier/ack", len(content)) + content)
+                return (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+            finally:
+                writer.close()
+        except (OSError, asyncio.IncompleteReadError):
+            return False
 
 
 async def main(host: str, port: str, credential: str, clients: str) -> None:
@@ -137,8 +144,10 @@ async def main(host: str, port: str, credential: str, clients: str) -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.readline():
-        seen = {"arrived": fleet.arrived, "acknowledged": fleet.acknowledged, "opened_anew": fleet.opened_anew}
+        seen = {"arrived": fleet.arrived, "repeated": fleet.repeated, "opened_anew": fleet.opened_anew}
         print(json.dumps(seen), flush=True)
+    # Not in order: thousands of tasks and connections would each complain of their end.
+    os._exit(0)
 
 
 if __name__ == "__main__":

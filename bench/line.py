@@ -2,8 +2,8 @@
 A long and lossy line between a region and the service: a proxy for TCP, without the service's knowledge.
 
 What is sent arrives after a delay and in order. A piece that is lost is sent again, as TCP does: it waits for some
-time, and so does everything behind it. A cut line passes nothing and closes nothing, as a router that fails; what was sent
-meanwhile arrives afterwards. `Line.reset` breaks all connections, as a router that starts again.
+time, and so does everything behind it. A cut line passes nothing and closes nothing, as a router that fails; what was
+sent meanwhile arrives afterwards. `Line.reset` breaks all connections, as a router that starts again.
 
 toxiproxy delays and cuts in this way, but its faults come to a whole connection or to none: no toxic of it makes one
 write in a hundred wait.

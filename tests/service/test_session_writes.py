@@ -21,7 +21,7 @@ def session(number: int) -> Session:
 async def test_a_thousand_sessions_take_one_transaction() -> None:
     """What a thousand sessions acknowledge at once is one transaction, and so are their renewals."""
     store = FakeCheckingStore()
-    writes = SessionWrites(store)
+    writes = SessionWrites(store, lambda: 0.01)
     await asyncio.gather(*[writes.acknowledge(UUID(int=n), [7]) for n in range(1000)])
     assert store.confirmed == [(UUID(int=n), (7,)) for n in range(1000)]
     await asyncio.gather(*[writes.renew(session(n)) for n in range(1000)])
@@ -32,7 +32,7 @@ async def test_a_thousand_sessions_take_one_transaction() -> None:
 async def test_a_transaction_is_bounded() -> None:
     """However much is acknowledged, no transaction has more rows than the bound, and each change is stored."""
     store = FakeCheckingStore()
-    writes = SessionWrites(store, collect=0.0)
+    writes = SessionWrites(store, lambda: 0.0)
     many = range(2 * MOST_TOGETHER + 1)
     await asyncio.gather(writes.acknowledge(UUID(int=1), many), writes.acknowledge(UUID(int=2), [5]))
     assert max(len(seqs) for _, seqs in store.confirmed) == MOST_TOGETHER
@@ -43,14 +43,14 @@ async def test_a_transaction_is_bounded() -> None:
 async def test_nothing_to_acknowledge() -> None:
     """An acknowledgement without changes takes no transaction."""
     store = FakeCheckingStore()
-    await SessionWrites(store).acknowledge(UUID(int=1), [])
+    await SessionWrites(store, lambda: 0.01).acknowledge(UUID(int=1), [])
     assert store.transactions == []
 
 
 async def test_every_caller_learns_of_a_failure() -> None:
     """A transaction that fails fails for all of its callers; the next one is tried again."""
     store = FakeCheckingStore()
-    writes = SessionWrites(store)
+    writes = SessionWrites(store, lambda: 0.01)
     store.away = True
     found = await asyncio.gather(*[writes.renew(session(n)) for n in range(3)], return_exceptions=True)
     assert [type(each) for each in found] == [StorageUnavailable] * 3
@@ -62,7 +62,7 @@ async def test_every_caller_learns_of_a_failure() -> None:
 async def test_a_caller_that_goes_away() -> None:
     """A caller that is cancelled takes nothing from those that share its transaction, nor from its own session."""
     store = FakeCheckingStore()
-    writes = SessionWrites(store)
+    writes = SessionWrites(store, lambda: 0.01)
     going, staying = (asyncio.create_task(writes.acknowledge(UUID(int=n), [7])) for n in (1, 2))
     await asyncio.sleep(0)
     going.cancel()
@@ -85,7 +85,7 @@ class HeldStore(FakeCheckingStore):
 async def test_too_many_wait() -> None:
     """Beyond the bound of what waits, an acknowledgement is refused and the others are stored."""
     store = HeldStore()
-    writes = SessionWrites(store, collect=0.0)
+    writes = SessionWrites(store, lambda: 0.0)
     full = LONGEST_QUEUE // MOST_TOGETHER
     waiting = [asyncio.create_task(writes.acknowledge(UUID(int=n), range(MOST_TOGETHER))) for n in range(full)]
     # The first batch is being written, and does not wait any more.
@@ -103,7 +103,7 @@ async def test_too_many_wait() -> None:
 async def test_the_end_of_the_process() -> None:
     """Callers that wait when the writing is cancelled, as a loop that ends does, are cancelled and do not hang."""
     store = HeldStore()
-    writes = SessionWrites(store, collect=0.0)
+    writes = SessionWrites(store, lambda: 0.0)
     waiting = [asyncio.create_task(writes.acknowledge(UUID(int=n), range(MOST_TOGETHER))) for n in range(3)]
     await until(lambda: len(writes._acknowledged._waiting) == 2)
     writer = writes._acknowledged._writer

@@ -713,7 +713,7 @@ class CheckingContract(FollowingContract):
         assert (await _ending(store, made)).committed_by == confirmed[session]
 
     async def test_many_confirm_together(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
-        """Sessions that confirm in one transaction do so at one time, each what it names, once."""
+        """Sessions that confirm in one transaction confirm what each of them names, once."""
         made = [await _created(store) for _ in range(3)]
         for each in made:
             await _revoke(store, each)
@@ -724,7 +724,6 @@ class CheckingContract(FollowingContract):
         await store.confirm_together([*together, Acknowledged(one.id, (second,)), Acknowledged(other.id, ())])
         rows = database.table("acknowledgements")
         assert sorted(row["seq"] for row in rows) == [first, second, third]
-        assert len({row["acknowledged_at"] for row in rows}) == 1
         confirmed = [await _confirmed(store, each) for each in made]
         assert [[each[session] is None for session in (one, other)] for each in confirmed] == [
             [False, True],

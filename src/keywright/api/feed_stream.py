@@ -66,8 +66,8 @@ class FeedParts:
     _shared: dict[_Sent, list[_Part]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.writes = SessionWrites(self.store)
         self.fanout = Fanout(self.follower)
+        self.writes = SessionWrites(self.store, lambda: self.fanout.collect)
 
     def parts(self, position: int, changes: Sequence[Change], former: str, cursor: str) -> list[_Part]:
         """

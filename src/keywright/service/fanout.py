@@ -16,7 +16,10 @@ WOKEN_AT_ONCE = 50
 ACKNOWLEDGEMENTS_A_SECOND = 1000
 """The rate at which all readers of a process acknowledge one change; each takes some 150 µs of the process."""
 
-SHORTEST_SPREAD_SECONDS = 0.02
+TRANSACTIONS = 8
+"""The number of transactions in which they are stored, about."""
+
+SHORTEST_SPREAD_SECONDS = 0.05
 LONGEST_SPREAD_SECONDS = 5.0
 
 
@@ -40,6 +43,11 @@ class Fanout:
         """The seconds over which readers acknowledge a change: the more there are, the longer."""
         seconds = self._feeds / ACKNOWLEDGEMENTS_A_SECOND
         return min(max(seconds, SHORTEST_SPREAD_SECONDS), LONGEST_SPREAD_SECONDS)
+
+    @property
+    def collect(self) -> float:
+        """The seconds for which acknowledgements are collected for one transaction."""
+        return self.spread / TRANSACTIONS
 
     @contextmanager
     def counted(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
 """
 Renewals and acknowledgements of many sessions, written together: one transaction for all that come within a moment.
 
-Without that, each of thousands of sessions would take a transaction for every change, and six a minute besides.
+Without that, each of thousands of sessions would take a transaction for every change, and six a minute besides. A
+transaction collects for a share of the time over which a fleet reports, so the number of them does not grow with it.
 """
 
 import asyncio
@@ -11,9 +12,6 @@ from uuid import UUID
 
 from keywright.service.faults import Overloaded
 from keywright.service.verifier_sessions import Acknowledged, Session, SessionStore
-
-COLLECT_SECONDS = 0.02
-"""How long a write waits for others."""
 
 MOST_TOGETHER = 2000
 """The most rows of one transaction."""
@@ -32,10 +30,10 @@ class SessionWrites:
 
     Args:
         store: Stores sessions.
-        collect: Seconds to wait for other writes.
+        collect: Gives the seconds that a write waits for others.
     """
 
-    def __init__(self, store: SessionStore, *, collect: float = COLLECT_SECONDS) -> None:
+    def __init__(self, store: SessionStore, collect: Callable[[], float]) -> None:
         self._renewals = _Together[Session](store.renew_sessions, collect)
         self._acknowledged = _Together[Acknowledged](store.confirm_together, collect)
 
@@ -76,7 +74,7 @@ class _Batch(Generic[_Item]):
 class _Together(Generic[_Item]):
     """Collects items in batches, and writes one batch at a time."""
 
-    def __init__(self, write: Callable[[list[_Item]], Awaitable[None]], collect: float) -> None:
+    def __init__(self, write: Callable[[list[_Item]], Awaitable[None]], collect: Callable[[], float]) -> None:
         self._write = write
         self._collect = collect
         self._waiting: list[_Batch[_Item]] = []
@@ -100,7 +98,7 @@ class _Together(Generic[_Item]):
         batch: _Batch[_Item] | None = None
         try:
             while self._waiting:
-                await asyncio.sleep(self._collect)
+                await asyncio.sleep(self._collect())
                 batch = self._waiting.pop(0)
                 await self._write_batch(batch)
         finally:

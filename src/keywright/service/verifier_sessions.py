@@ -131,5 +131,5 @@ class SessionStore(Protocol):
         ...
 
     async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
-        """Do `confirm` for each, in one transaction, so that all have the same time: that of the transaction."""
+        """Do `confirm` for each, in one transaction; no time is earlier than its beginning."""
         ...
