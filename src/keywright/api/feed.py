@@ -25,6 +25,7 @@ from keywright.api.http.principal import note_source
 from keywright.api.http.problems import Refusal
 from keywright.api.http.routing import HeaderInput, Input, InputReader, Query, Trust, operation
 from keywright.api.verifier_reports import batch_of, believed, verdicts_of, version_of
+from keywright.contract.feed import FEED
 from keywright.keys.format import digest as digest_of
 from keywright.keys.verdict import Code, KeyFacts
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
@@ -34,7 +35,6 @@ from keywright.service.verifier_sessions import Session
 from keywright.service.verifiers import Verifier
 
 PREFIX = "/api/v2/verifier"
-FEED = f"{PREFIX}/feed"
 CURSOR = "^[0-9]{1,18}(-[0-9a-f]{8})?$"
 _MOST_SEQ = 2**62
 _MOST_REPORTED = 1000

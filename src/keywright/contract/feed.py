@@ -6,8 +6,12 @@ both in seconds.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from keywright.contract.codec import Count
+
+FEED: Final = "/api/v2/verifier/feed"
+"""The path of the feed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
