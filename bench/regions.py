@@ -78,7 +78,15 @@ class Agent:
 
     async def request(self, method: str, target: str, content: bytes = b"") -> tuple[int, bytes]:
         """Send a request; give the status and the body of the answer."""
-        reader, writer = self._streams.pop() if self._streams else await asyncio.open_unix_connection(self._path)
+        while self._streams:
+            # An agent closes what is idle, just when it is used again, too.
+            with suppress(OSError, asyncio.IncompleteReadError):
+                return await self._request(*self._streams.pop(), method, target, content)
+        return await self._request(*await asyncio.open_unix_connection(self._path), method, target, content)
+
+    async def _request(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, target: str, content: bytes
+    ) -> tuple[int, bytes]:
         head = f"{method} {target} HTTP/1.1\r\nHost: agent\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         answered = (await reader.readuntil(b"\r\n\r\n")).lower()
