@@ -102,14 +102,17 @@ class Line:
         back = _Direction(self, self._weather, self._random, writer, counts_feeds=False)
         tasks = [asyncio.create_task(work) for work in (*there.work(reader), *back.work(far_reader))]
         self._tasks.update(tasks)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.difference_update(tasks)
-        for each in (writer, far_writer):
-            self._writers.discard(each)
-            each.transport.abort()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                # What a broken connection says is of no interest.
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+                task.cancel()
+            self._tasks.difference_update(tasks)
+            for each in (writer, far_writer):
+                self._writers.discard(each)
+                each.transport.abort()
 
     async def opened(self) -> None:
         """Wait until the line passes something."""

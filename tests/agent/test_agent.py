@@ -266,7 +266,7 @@ def test_a_long_outage(issuer: DevIssuer) -> None:
         credential = create_verifier(service, "agents")
         with Caller(service, issuer) as caller:
             key = caller.create(name="seen")["private_key"]
-        env = agent_environment(service, credential, outage_seconds="2")
+        env = agent_environment(service, credential, outage_seconds="6")
         with start_agent(env) as agent, Verifier(agent, f"Bearer {credential}") as verifier:
             agent.await_ready()
             assert verifier.code(key) == "valid"
@@ -275,6 +275,7 @@ def test_a_long_outage(issuer: DevIssuer) -> None:
             while not statuses or statuses[-1][0] != 503:
                 answer = verifier.ask(key)
                 statuses.append((answer.status_code, answer.json().get("valid"), answer.json().get("stale")))
+                time.sleep(0.05)
             assert set(statuses) <= {(200, True, None), (200, True, True), (503, None, None)}
             assert (200, True, True) in statuses
             assert int(verifier.ask(key).headers["Retry-After"]) >= 1

@@ -9,7 +9,14 @@ import pytest
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
-from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, LONGEST_SPREAD_SECONDS, Applied, FeedReader
+from keywright.client.verifier._feed import (
+    LATE_BY_SECONDS,
+    LATE_FROM_THE_START_SECONDS,
+    LATE_SECONDS,
+    LONGEST_SPREAD_SECONDS,
+    Applied,
+    FeedReader,
+)
 from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.format import digest
 from keywright.keys.pair import mint
@@ -245,6 +252,25 @@ def test_a_stream_that_took_long_to_open_is_given_up(world: World) -> None:
     world.clock.go_on(LATE_SECONDS + 0.1)
     with pytest.raises(StreamBroken, match="fallen behind"):
         world.beat(elapsed=LATE_SECONDS + 0.1)
+
+
+def test_a_stream_that_is_late_from_the_start_is_given_up_sooner(world: World) -> None:
+    """A stream whose request took long is opened anew soon, one that was in time before has more patience."""
+    for in_time, patience in ((False, LATE_FROM_THE_START_SECONDS), (True, LATE_SECONDS)):
+        world.reader.begin()
+        began = world.clock.now
+        world.greet()
+        if in_time:
+            world.beat(elapsed=0.0)
+        world.clock.go_on(LATE_BY_SECONDS + 0.1)
+        world.beat(elapsed=0.0)
+        late_since = world.clock.now
+        world.clock.go_on(patience - 0.1)
+        world.beat(elapsed=world.clock.now - late_since)
+        world.clock.go_on(0.2)
+        with pytest.raises(StreamBroken, match="fallen behind"):
+            world.beat(elapsed=world.clock.now - late_since)
+        assert world.clock.now - began == pytest.approx(LATE_BY_SECONDS + patience + 0.2)
 
 
 # Time of day.

@@ -27,6 +27,13 @@ from keywright.keys.format import DIGEST_BYTES
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0
+LATE_FROM_THE_START_SECONDS = 1.0
+"""
+How long a stream may be late that was never in time.
+
+Its request took long, as after a line was cut, and then all its events look old: only another stream mends that. It is
+longer than a lost piece of the answer takes to be sent again.
+"""
 LATE_BY_SECONDS = BOUND_SECONDS / 2
 """
 The delay up to which a stream keeps the cache fresh.
@@ -130,11 +137,13 @@ class FeedReader:
         self._within = 0.0
         self._clock_was_off = False
         self._late_since: float | None = None
+        self._was_in_time = False
 
     def begin(self) -> dict[str, str]:
         """Give the parameters of the next request for the feed, and note the time; to be called before it is sent."""
         self._asked_at = self._clock()
         self._late_since = None
+        self._was_in_time = False
         # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
         return {} if self._cursor is None else {"cursor": self._cursor}
 
@@ -215,9 +224,10 @@ class FeedReader:
         """
         if received - sent <= LATE_BY_SECONDS:
             self._late_since = None
+            self._was_in_time = True
         elif self._late_since is None:
             self._late_since = received
-        elif received - self._late_since > LATE_SECONDS:
+        elif received - self._late_since > (LATE_SECONDS if self._was_in_time else LATE_FROM_THE_START_SECONDS):
             raise StreamBroken("its time has fallen behind")
 
     def _log_clock(self, off: float) -> None:
