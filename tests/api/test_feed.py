@@ -21,8 +21,8 @@ from keywright.api.feed_stream import (
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read, written
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog, cursor_of
-from keywright.service.fanout import ACKNOWLEDGEMENTS_A_SECOND, SHORTEST_SPREAD_SECONDS
 from keywright.service.faults import StorageUnavailable
+from keywright.service.feeds import ACKNOWLEDGEMENTS_A_SECOND, SHORTEST_SPREAD_SECONDS
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.service.fake_checking_store import NOW

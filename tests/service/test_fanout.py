@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from keywright.service.change_follower import ChangeFollower
-from keywright.service.fanout import (
+from keywright.service.feeds import (
     ACKNOWLEDGEMENTS_A_SECOND,
     LONGEST_SPREAD_SECONDS,
     SHORTEST_SPREAD_SECONDS,

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from keywright.service.faults import Overloaded, StorageUnavailable
-from keywright.service.session_writes import LONGEST_QUEUE, MOST_TOGETHER, SessionWrites
+from keywright.service.feeds import LONGEST_QUEUE, MOST_TOGETHER, SessionWrites
 from keywright.service.verifier_sessions import Acknowledged, Session
 from tests.service.fake_checking_store import FakeCheckingStore
 from tests.service.test_change_follower import until

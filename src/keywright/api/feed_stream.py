@@ -18,11 +18,10 @@ from keywright.service.change_feed import Change
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ORIGIN, seq_of
 from keywright.service.checking.ports import CheckingStore, Seconds
-from keywright.service.fanout import Fanout
 from keywright.service.faults import StorageUnavailable
+from keywright.service.feeds import Fanout, SessionWrites
 from keywright.service.figures.ports import VerdictStore
 from keywright.service.ports import Clock
-from keywright.service.session_writes import SessionWrites
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session, SessionStore
 
 BEAT_SECONDS = 0.2
