@@ -20,7 +20,21 @@ from datetime import UTC, datetime
 from inspect import cleandoc
 from pathlib import Path
 
-from bench import compare, console, goals, http_cases, in_process, machine, neighbours, plots, revocation, start, store
+from bench import (
+    compare,
+    console,
+    fleet,
+    goals,
+    http_cases,
+    in_process,
+    machine,
+    neighbours,
+    plots,
+    regions,
+    revocation,
+    start,
+    store,
+)
 from bench.cases import AFTER, BEFORE, CASES, Case
 from bench.figures import Section, Table
 from bench.issuer import Issuer
@@ -41,6 +55,8 @@ SECTIONS = {
     "in-process": in_process.section,
     "start": start.section,
     "neighbours": neighbours.section,
+    "fleet": fleet.section,
+    "regions": regions.section,
     "console": console.section,
     "peers": peers.section,
 }

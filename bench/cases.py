@@ -119,6 +119,8 @@ CASES = (
     Case(name="in-process", title="The in-process verifier"),
     Case(name="start", title="Start and memory of the service"),
     Case(name="neighbours", title="A neighbour under attack"),
+    Case(name="fleet", title="A fleet of verifiers"),
+    Case(name="regions", title="Far regions"),
     Case(name="console", title="The console and the element"),
     Case(name="peers", title="Peers"),
 )  # fmt: skip

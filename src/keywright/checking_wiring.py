@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 from keywright import __version__, rules, shared_wiring
-from keywright.api.feed import FeedParts
+from keywright.api.feed_stream import FeedParts
 from keywright.api.verify.callers import Callers
 from keywright.config import Settings
 from keywright.keys.cache import WEIGHT_BYTES, KeyCache

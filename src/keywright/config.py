@@ -35,7 +35,8 @@ class SettingsError(Exception):
 class DatabaseSettings(BaseModel):
     """The settings of commands that need the database only, and no issuer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Built when they are read: an agent imports these classes, and reads others.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///keywright.db"),

@@ -256,6 +256,33 @@ def test_an_outage(issuer: DevIssuer) -> None:
             eventually(lambda: "stale" not in verifier.ask(key).json())
 
 
+def test_a_long_outage(issuer: DevIssuer) -> None:
+    """
+    A service that is gone for longer than the outage time: known keys are stale until then, and 503 afterwards.
+
+    Neither is a key refused for the outage, nor does the agent end: it goes on by itself when the service is back.
+    """
+    with start_service(environment(issuer)) as service:
+        credential = create_verifier(service, "agents")
+        with Caller(service, issuer) as caller:
+            key = caller.create(name="seen")["private_key"]
+        env = agent_environment(service, credential, outage_seconds="6")
+        with start_agent(env) as agent, Verifier(agent, f"Bearer {credential}") as verifier:
+            agent.await_ready()
+            assert verifier.code(key) == "valid"
+            service.process.send_signal(signal.SIGSTOP)
+            statuses = []
+            while not statuses or statuses[-1][0] != 503:
+                answer = verifier.ask(key)
+                statuses.append((answer.status_code, answer.json().get("valid"), answer.json().get("stale")))
+                time.sleep(0.05)
+            assert set(statuses) <= {(200, True, None), (200, True, True), (503, None, None)}
+            assert (200, True, True) in statuses
+            assert int(verifier.ask(key).headers["Retry-After"]) >= 1
+            service.process.send_signal(signal.SIGCONT)
+            eventually(lambda: verifier.ask(key).status_code == 200 and "stale" not in verifier.ask(key).json())
+
+
 def test_a_credential_that_was_revoked(issuer: DevIssuer) -> None:
     """An agent that the service no longer accepts neither accepts nor refuses any key, and its log says why."""
     with start_service(environment(issuer)) as service:

@@ -11,10 +11,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from keywright.api.feed import FEED
 from keywright.api.http.connections import Connections
 from keywright.api.server.first_sight import FirstSightProtocol
 from keywright.api.server.protocol import FastPathProtocol
+from keywright.contract.feed import FEED
 from tests.listening import listening
 
 LARGE = 16 * 1024 * 1024

@@ -8,9 +8,9 @@ import pytest
 import uvloop
 from prometheus_client import REGISTRY
 
-from keywright.api.feed import FEED
 from keywright.api.server.counted import LEAST_BYTES_PER_SECOND, REQUEST_SECONDS
 from keywright.api.server.protocol import FastPathProtocol
+from keywright.contract.feed import FEED
 from tests.api.protocol import Application, Wire, serving
 
 ANSWERED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -3,23 +3,26 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from keywright.api.feed import (
+from keywright.api.feed_stream import (
     BEGIN_PATIENCE_SECONDS,
     LONGEST_STREAM_SECONDS,
     MOST_EVENT_BYTES,
     FeedParts,
     Stream,
+    acknowledge,
     open_stream,
 )
 from keywright.contract import FeedBeat, FeedDrop, FeedHello, FeedReset, read, written
 from keywright.service.change_follower import ChangeFollower
 from keywright.service.change_log import ChangeLog, cursor_of
 from keywright.service.faults import StorageUnavailable
+from keywright.service.feeds import ACKNOWLEDGEMENTS_A_SECOND, SHORTEST_SPREAD_SECONDS
 from keywright.service.verifier_sessions import RENEW_EVERY_SECONDS, Session
 from tests.api.checking_plane import CREDENTIAL, CheckingPlane
 from tests.service.fake_checking_store import NOW
@@ -105,11 +108,13 @@ async def test_a_feed_that_goes_on(service: Service) -> None:
     assert (hello, drop, missed["seqs"]) == ("hello", "drop", [2])
     service.store.tell(b"c" * 32)
     service.store.tell(b"d" * 32)
-    sent: list[int] = []
+    sent: list[str] = []
     while len(sent) < 2:
         ((_, news),) = events(await anext(stream))
-        sent += news.get("seqs", [])
-    assert sent == [3, 4]
+        sent += news.get("digests", [])
+    assert sent == [(b"c" * 32).hex(), (b"d" * 32).hex()]
+    # Acknowledged by the cursor, which passes them.
+    assert (news["seqs"], news["id"]) == ([], service.cursor(4))
 
 
 @pytest.mark.parametrize("cursor", [1, None])
@@ -186,6 +191,71 @@ async def test_a_feed_that_falls_behind(service: Service) -> None:
         service.store.tell(b"x" * 32)
     await until(lambda: service.follower.log.end >= 3)
     assert [event async for event in stream] == []
+
+
+async def test_streams_send_the_same_changes(service: Service) -> None:
+    """Streams at different positions have each change once, in the order of the process."""
+    early = (await service.open()).events(service.cursor(2))
+    await beginning(early)
+    sent: dict[str, list[str]] = {"early": [], "late": []}
+    for number in range(3, 30):
+        service.store.tell(bytes([number]) * 32)
+        await until(lambda number=number: service.follower.log.end == number)  # type: ignore[misc]
+        if number == 10:
+            late = (await service.open()).events(service.cursor(9))
+            await beginning(late)
+        if number % 3 == 0:
+            sent["early"] += events(await anext(early))[0][1]["digests"]
+        if number > 10:
+            sent["late"] += events(await anext(late))[0][1]["digests"]
+    told = [change.digests[0].hex() for change in service.store.changes]
+    assert sent["early"] == told[2:27]
+    assert sent["late"] == told[10:]
+
+
+async def test_a_position_is_acknowledged(service: Service) -> None:
+    """An acknowledgement of a position stands for every change that it passed, and for the numbers beside it."""
+    for number in range(3, 9):
+        service.store.tell(bytes([number]) * 32)
+    await until(lambda: service.follower.log.end == 8)
+    await acknowledge(service.parts, SESSION.id, [1], service.cursor(3), service.cursor(6))
+    await acknowledge(service.parts, SESSION.id, [8, 8])
+    await acknowledge(service.parts, SESSION.id, [], service.cursor(6), service.cursor(6))
+    assert service.store.confirmed == [(SESSION.id, (1, 4, 5, 6)), (SESSION.id, (8,))]
+
+
+async def test_a_position_that_this_process_has_not_read(service: Service) -> None:
+    """An acknowledgement that arrives at another process than the change waits until that process has read it."""
+    service.store.away = True
+    service.store.tell(b"c" * 32)
+    waiting = asyncio.create_task(acknowledge(service.parts, SESSION.id, [], service.cursor(2), service.cursor(3)))
+    await asyncio.sleep(0.01)
+    assert service.store.confirmed == []
+    service.store.away = False
+    await waiting
+    assert service.store.confirmed == [(SESSION.id, (3,))]
+
+
+async def test_a_position_that_is_never_read(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position that no reading reaches is our trouble, and nothing is stored: the verifier sends it again."""
+    monkeypatch.setattr("keywright.api.feed_stream.ACK_PATIENCE_SECONDS", 0.01)
+    with pytest.raises(StorageUnavailable):
+        await acknowledge(service.parts, SESSION.id, [1], service.cursor(2), "9-00000000")
+    assert service.store.confirmed == []
+
+
+async def test_many_streams_acknowledge_slowly(service: Service) -> None:
+    """The more streams are open, the longer the time over which their verifiers acknowledge a change."""
+    stream = (await service.open()).events(service.cursor(2))
+    await beginning(stream)
+    within = []
+    with ExitStack() as streams:
+        for number in range(3, 5):
+            service.store.tell(bytes([number]) * 32)
+            within.append(events(await anext(stream))[0][1]["within"])
+            for _ in range(3 * ACKNOWLEDGEMENTS_A_SECOND):
+                streams.enter_context(service.parts.fanout.counted())
+    assert within == [SHORTEST_SPREAD_SECONDS, pytest.approx(3.0, abs=0.01)]
 
 
 async def test_a_session_is_renewed_while_its_feed_lasts(service: Service) -> None:

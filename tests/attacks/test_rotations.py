@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keywright.api.feed import MOST_EVENT_BYTES
+from keywright.api.feed_stream import MOST_EVENT_BYTES
 from keywright.dev.issuer import DevIssuer
 from keywright.storage.shared.statements import MOST_ANNOUNCED
 from tests.api.caller import KEYS, Caller
@@ -136,7 +136,7 @@ async def test_rotations(unlimited: LiveService, issuer: DevIssuer) -> None:
     assert "reset" not in resumed.names
     for feed in (live, resumed):
         assert max(len(text) + 2 for text in feed.events) <= MOST_EVENT_BYTES
-        assert len({seq for event in feed.changes for seq in event["seqs"]}) >= ATTACKED_KEYS * ROTATIONS
+        assert len({digest for event in feed.changes for digest in event["digests"]}) >= ATTACKED_KEYS * ROTATIONS
     assert len(resumed.changes) > 1
     rows = Database(unlimited.database_url).table("changes")
     # As bytes on PostgreSQL, in hexadecimal on SQLite.

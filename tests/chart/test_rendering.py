@@ -25,7 +25,6 @@ KINDS = {
 }
 # SQLite's URL is a path, and no secret.
 OF_A_FILE = {"KEYWRIGHT_DATABASE_URL"}
-COMING = {"KEYWRIGHT_TLS_CERTIFICATE", "KEYWRIGHT_TLS_KEY", "KEYWRIGHT_FORWARD_AUTH_FROM"}
 
 
 def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -141,7 +140,7 @@ def test_settings_exist(rendered: dict[str, Outcome]) -> None:
                 secrets = {f"{PREFIX}{name.upper()}" for name in secret_names(kind)}
                 known = {f"{PREFIX}{name.upper()}" for name in kind.model_fields}
                 names = {name for name in variables(container) if name.startswith(PREFIX)}
-                assert names - COMING <= (known - secrets) | {f"{name}_FILE" for name in secrets} | OF_A_FILE
+                assert names <= (known - secrets) | {f"{name}_FILE" for name in secrets} | OF_A_FILE
                 seen.add(container["command"][1])
     assert seen == kinds.keys()
 

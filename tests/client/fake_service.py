@@ -120,6 +120,9 @@ class FakeService:
         self.drop_next = 0
         self.at_goodbye: Callable[[], object] = lambda: None
         self.confirmed: set[int] = set()
+        # The time over which acknowledgements are spread, and whether changes are to be acknowledged by the position.
+        self.within = 0.0
+        self.by_position = False
         self.keys: dict[bytes, FakeKey] = {}
         self._trail: list[bytes] = []
         self._first_place = 0
@@ -279,10 +282,7 @@ class FakeService:
         if seen.path == FACTS:
             return 200, {"results": list(map(self._facts, seen.body["digests"]))}, {}
         if seen.path == ACK:
-            self.confirmed.update(seen.body["seqs"])
-            if seen.body.get("closed"):
-                self.at_goodbye()
-            return 204, None, {}
+            return self._acknowledged(seen.body)
         if seen.path == USAGE:
             if not self.knows_refusals and any("code" in one for one in seen.body["usage"]):
                 return 422, problem("validation_failed", "Extra inputs are not permitted."), {}
@@ -292,6 +292,14 @@ class FakeService:
                 self.sightings += seen.body["usage"]
             return 204, None, {}
         return 404, problem("not_found", "There is no such resource."), {}
+
+    def _acknowledged(self, body: dict[str, Any]) -> tuple[int, Any, Mapping[str, str]]:
+        self.confirmed.update(body["seqs"])
+        if "to" in body:
+            self.confirmed.update(range(int(body["after"]) + 1, int(body["to"]) + 1))
+        if body.get("closed"):
+            self.at_goodbye()
+        return 204, None, {}
 
     def _verify(self, seen: Seen) -> dict[str, Any]:
         if seen.body.get("client_ip") in self.limited:
@@ -363,7 +371,8 @@ class FakeService:
     async def _drop(self, writer: asyncio.StreamWriter, place: int, times: dict[str, float]) -> int:
         news = self._trail[place:]
         seqs = list(range(place + 1, place + 1 + len(news)))
-        drop = {"digests": [changed.hex() for changed in news], "seqs": seqs, **times}
+        named = [] if self.by_position else seqs
+        drop = {"digests": [changed.hex() for changed in news], "seqs": named, "within": self.within, **times}
         await self._event(writer, "drop", drop, place + len(news))
         return place + len(news)
 

@@ -9,7 +9,14 @@ import pytest
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamBroken, StreamEvent
-from keywright.client.verifier._feed import LATE_BY_SECONDS, LATE_SECONDS, FeedReader
+from keywright.client.verifier._feed import (
+    LATE_BY_SECONDS,
+    LATE_FROM_THE_START_SECONDS,
+    LATE_SECONDS,
+    LONGEST_SPREAD_SECONDS,
+    Applied,
+    FeedReader,
+)
 from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
 from keywright.keys.format import digest
 from keywright.keys.pair import mint
@@ -32,7 +39,7 @@ class World:
         self.checker = LocalChecker(brand="kw", capacity=10, outage_seconds=300, clock=self.clock, wall=self.wall)
         self.reader = FeedReader(self.checker)
 
-    def send(self, name: str, place: int | None = None, /, **data: Any) -> list[int]:
+    def send(self, name: str, place: int | None = None, /, **data: Any) -> Applied:
         return self.reader.apply(StreamEvent(name, json.dumps(data), None if place is None else str(place)))
 
     def greet(self, cursor: str = "5", *, elapsed: float = 0.0) -> None:
@@ -111,13 +118,14 @@ def test_what_was_looked_up_before_the_stream_began_is_forgotten(world: World) -
 
 
 def test_a_drop(world: World) -> None:
-    """A drop forgets the keys, gives the numbers to confirm, moves the cursor, and says how far it was followed."""
+    """A drop forgets the keys, gives what to confirm, moves the cursor, and says how far it was followed."""
     world.greet()
     world.beat(elapsed=0.0)
     world.hold()
     world.clock.go_on(0.5)
-    dropped = world.send("drop", "9", digests=[digest(TEXT).hex(), "ab" * 32], seqs=[8, 9], elapsed=0.5, age=0.0)
-    assert dropped == [8, 9]
+    digests = [digest(TEXT).hex(), "ab" * 32]
+    dropped = world.send("drop", "9", digests=digests, seqs=[8, 9], elapsed=0.5, age=0.0, within=0.3)
+    assert dropped == Applied((8, 9), "9", 0.3, anew=False)
     assert world.code() is None
     assert world.trusted_until() == pytest.approx(T0 + 0.5 * (1 - CLOCK_RATE) + BOUND_SECONDS, abs=2e-6)
     assert world.reader.begin() == {"cursor": "9"}
@@ -133,7 +141,7 @@ def test_going_on(world: World) -> None:
     world.greet(cursor="9")
     assert world.reader.begin() == {"cursor": "7-abc"}
     assert world.code() is None
-    assert world.send("drop", "9", digests=["ab" * 32], seqs=[8, 9], elapsed=0.0, age=0.0) == [8, 9]
+    assert world.send("drop", "9", digests=["ab" * 32], seqs=[8, 9], elapsed=0.0, age=0.0).seqs == (8, 9)
     assert world.reader.begin() == {"cursor": "9"}
     assert world.code() is Code.VALID
 
@@ -144,7 +152,7 @@ def test_reset_forgets_everything(world: World) -> None:
     world.beat(elapsed=0.0)
     world.hold()
     look_up = world.checker.begin(REQUEST)
-    world.send("reset", elapsed=0.0, age=0.0)
+    assert world.send("reset", elapsed=0.0, age=0.0) == Applied((), None, 0.0, anew=True)
     assert world.checker.end(look_up, None) is True
     assert world.code() is None
     assert world.reader.begin() == {}
@@ -164,7 +172,25 @@ def test_after_a_reset_comes_a_greeting(world: World) -> None:
 
 def test_unknown_events_are_passed_over(world: World) -> None:
     """A newer service may say more."""
-    assert world.reader.apply(StreamEvent("news", "not even JSON", None)) == []
+    world.greet()
+    assert world.reader.apply(StreamEvent("news", "not even JSON", None)) == Applied((), "5", 0.0, anew=False)
+
+
+@pytest.mark.parametrize(("told", "kept"), [(-1.0, 0.0), (2.5, 2.5), (1e9, LONGEST_SPREAD_SECONDS)])
+def test_no_service_delays_acknowledgements_for_long(world: World, told: float, kept: float) -> None:
+    """Whatever a service says, an acknowledgement is sent soon enough for a receipt that people wait for."""
+    world.greet()
+    assert world.send("drop", "9", digests=[], seqs=[], elapsed=0.0, age=0.0, within=told).within == kept
+
+
+def test_the_time_of_a_connection_does_not_count(world: World) -> None:
+    """A stream is trusted from the moment at which its request was sent over a connection that took long to make."""
+    world.clock.go_on(0.6)
+    world.reader.sending()
+    world.clock.go_on(0.06)
+    world.greet()
+    world.beat(elapsed=0.0)
+    assert world.trusted_until() == pytest.approx(T0 + 0.6 + BOUND_SECONDS, abs=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -226,6 +252,25 @@ def test_a_stream_that_took_long_to_open_is_given_up(world: World) -> None:
     world.clock.go_on(LATE_SECONDS + 0.1)
     with pytest.raises(StreamBroken, match="fallen behind"):
         world.beat(elapsed=LATE_SECONDS + 0.1)
+
+
+def test_a_stream_that_is_late_from_the_start_is_given_up_sooner(world: World) -> None:
+    """A stream whose request took long is opened anew soon, one that was in time before has more patience."""
+    for in_time, patience in ((False, LATE_FROM_THE_START_SECONDS), (True, LATE_SECONDS)):
+        world.reader.begin()
+        began = world.clock.now
+        world.greet()
+        if in_time:
+            world.beat(elapsed=0.0)
+        world.clock.go_on(LATE_BY_SECONDS + 0.1)
+        world.beat(elapsed=0.0)
+        late_since = world.clock.now
+        world.clock.go_on(patience - 0.1)
+        world.beat(elapsed=world.clock.now - late_since)
+        world.clock.go_on(0.2)
+        with pytest.raises(StreamBroken, match="fallen behind"):
+            world.beat(elapsed=world.clock.now - late_since)
+        assert world.clock.now - began == pytest.approx(LATE_BY_SECONDS + patience + 0.2)
 
 
 # Time of day.

@@ -9,7 +9,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import Change, Reading
 from keywright.service.checking.ports import HourlyUsage, RecentlyUsed, UsageBatch, Use
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verifier_sessions import Session
+from keywright.service.verifier_sessions import Acknowledged, Session
 from keywright.service.verifiers import Verifier
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -58,6 +58,8 @@ class FakeCheckingStore:
         self.verifier_by_digest: dict[bytes, Verifier] = {}
         self.sessions: dict[UUID, Session] = {}
         self.confirmed: list[tuple[UUID, tuple[int, ...]]] = []
+        # How many sessions each write for several of them was for.
+        self.transactions: list[int] = []
         self.hourly_usage: list[HourlyUsage] = []
         self.batches: dict[UUID, int] = {}
         self.closed: list[UUID] = []
@@ -138,6 +140,11 @@ class FakeCheckingStore:
         self.must_answer()
         self.sessions[session.id] = session
 
+    async def renew_sessions(self, sessions: Sequence[Session]) -> None:
+        self.transactions.append(len(sessions))
+        for session in sessions:
+            await self.renew_session(session)
+
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         self.must_answer()
         self.closed.append(session_id)
@@ -145,6 +152,11 @@ class FakeCheckingStore:
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         self.must_answer()
         self.confirmed.append((session_id, tuple(seqs)))
+
+    async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
+        self.transactions.append(len(acknowledged))
+        for session_id, seqs in acknowledged:
+            await self.confirm(session_id, seqs)
 
     async def add_usage(self, records: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         self.must_answer()

@@ -46,6 +46,44 @@ def test_a_reader_goes_on_at_its_cursor() -> None:
     assert log.cursor == cursor_of(change(3))
 
 
+def test_what_a_position_stands_for() -> None:
+    """Between two cursors are the changes above the first, up to the second one, whatever the order of arrival."""
+    log = ChangeLog()
+    read(log, change(2), change(1), change(4), change(3))
+    one, two, four = (cursor_of(change(n)) for n in (1, 2, 4))
+    assert [log.between(*ends) for ends in ((one, four), (two, four), (None, two), (four, two), (ORIGIN, one))] == [
+        [2, 3, 4],
+        [3, 4],
+        [1, 2],
+        [],
+        [1],
+    ]
+    assert [log.between(one, four) for _ in range(2)] == [[2, 3, 4]] * 2
+    read(log, change(9), change(5))
+    assert log.between(two, cursor_of(change(9))) == [3, 4, 5, 9]
+
+
+def test_a_position_that_this_log_does_not_know() -> None:
+    """A cursor above all that was read may come; one below, or of another change, stands for nothing."""
+    log = ChangeLog()
+    assert (log.between(None, "3-00000000"), log.between(None, ORIGIN)) == (None, [])
+    read(log, change(1), change(4))
+    assert log.between(None, cursor_of(change(5))) is None
+    assert log.between(None, cursor_of(change(4, key=44))) == []
+    assert log.between(None, cursor_of(change(3))) == []
+    log.cut()
+    assert (log.between(None, cursor_of(change(4))), log.between(None, cursor_of(change(5)))) == ([], None)
+
+
+def test_many_different_positions() -> None:
+    """However many pairs of cursors are asked for, each has its own changes."""
+    log = ChangeLog()
+    read(log, *(change(n) for n in range(1, 31)))
+    for first in range(1, 31):
+        for last in range(first, 31):
+            assert log.between(cursor_of(change(first)), cursor_of(change(last))) == list(range(first + 1, last + 1))
+
+
 def test_every_process_gives_a_change_the_same_cursor() -> None:
     """A reader goes on at another process, though that one has read the changes in another order."""
     one, other = ChangeLog(), ChangeLog()

@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
-from keywright.api import feed as api_feed
+from keywright.api import feed_stream as api_feed
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._checker import LocalChecker
 from keywright.client.verifier._event_stream import StreamEvent
@@ -239,7 +239,7 @@ async def _open_unstored(parts: Any, session: Any, credential: bytes, arrived: f
 
 
 async def _open_at_once(parts: Any, session: Any, credential: bytes, arrived: float) -> Any:
-    await parts.store.renew_session(session)
+    await parts.writes.renew(session)
     return api_feed.Stream(parts, session, credential, arrived)
 
 

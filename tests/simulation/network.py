@@ -117,17 +117,19 @@ class Calls:
         """See `ServiceCalls.verify`; nothing here is bound to what only the service can weigh."""
         return await self.look_up(request)
 
-    def feed(self, parameters: Mapping[str, str]) -> "Connection":
+    def feed(self, parameters: Mapping[str, str], *, sending: Callable[[], None]) -> "Connection":
         """See `ServiceCalls.feed`."""
         self.connection = Connection(
-            self._network, self._process, self._link, self.feed_link, dict(parameters), self._timing.silence
+            self._network, self._process, self._link, self.feed_link, dict(parameters), self._timing.silence, sending
         )
         return self.connection
 
-    async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
+    async def acknowledge(
+        self, session: UUID, seqs: Sequence[int], *, after: str | None, to: str | None, closed: bool = False
+    ) -> None:
         """See `ServiceCalls.acknowledge`."""
         said = list(seqs)
-        await self._post(lambda node: node.acknowledge(session, said, closed=closed))
+        await self._post(lambda node: node.acknowledge(session, said, after, to, closed=closed))
 
     async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """See `ServiceCalls.report`."""
@@ -201,6 +203,7 @@ class Connection:
         feed_link: Link,
         parameters: dict[str, str],
         silence: float,
+        sending: Callable[[], None],
     ) -> None:
         self._network = network
         self._loop = network.loop
@@ -209,6 +212,7 @@ class Connection:
         self._feed_link = feed_link
         self._parameters = parameters
         self._silence = silence
+        self._sending = sending
         self._stream = EventStream()
         self._events: deque[StreamEvent] = deque()
         self._error: Exception | None = None
@@ -227,6 +231,11 @@ class Connection:
     async def __aenter__(self) -> Self:
         self._heard_at = self._loop._time
         self._watch = self._loop.at(self._process, self._silence, self._mind_silence)
+        # Making the connection takes as long as the request takes afterwards.
+        making = self._network.there(self._link)
+        if making is not None:
+            await asyncio.sleep(making)
+            self._sending()
         node, delay = self._network.reach(), self._network.there(self._link)
         if node is None:
             self._loop.at(self._process, 0.002, self._fail, ServiceUnavailable("nobody listens"))

@@ -3,7 +3,7 @@
 from typing import Any, cast
 from uuid import UUID
 
-from keywright.api.feed import FeedParts, open_stream
+from keywright.api.feed_stream import FeedParts, acknowledge, open_stream
 from keywright.client.verifier._answers import Answer
 from keywright.keys.cache import DigestCache, KeyCache
 from keywright.keys.usage import UsageBook
@@ -126,10 +126,11 @@ class Node:
         """Read the receipt of a key."""
         return await self.store.receipt(key.org_id, key.id)
 
-    async def acknowledge(self, session: UUID, seqs: list[int], *, closed: bool) -> None:
+    async def acknowledge(
+        self, session: UUID, seqs: list[int], after: str | None, to: str | None, *, closed: bool
+    ) -> None:
         """Do what `api.feed.ack` does."""
-        if seqs:
-            await self.store.confirm(session, seqs)
+        await acknowledge(self.feed, session, seqs, after, to)
         if closed:
             await self.store.close_session(session, VERIFIER_ID)
 

@@ -12,7 +12,7 @@ from keywright.keys.verdict import KeyFacts
 from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, ChangeFeed, Reading
 from keywright.service.checking.ports import HourlyUsage, UsageBatch
 from keywright.service.faults import StorageUnavailable
-from keywright.service.verifier_sessions import SESSION_SECONDS, Confirmation, Receipt, Session
+from keywright.service.verifier_sessions import SESSION_SECONDS, Acknowledged, Confirmation, Receipt, Session
 from keywright.storage.postgres.change_reader import ChangeReader
 from tests.simulation.database import Database, Drawn, Key, Link, Row, SessionRow, Writing
 from tests.simulation.loop import Handle, Process
@@ -136,6 +136,15 @@ class Store:
         """See `CheckingStore.renew_session`."""
         await self.write(Writing(lambda database, drawn: _renew_session(database, drawn, session)))
 
+    async def renew_sessions(self, sessions: Sequence[Session]) -> None:
+        """See `CheckingStore.renew_sessions`."""
+
+        def write(database: Database, drawn: Drawn) -> None:
+            for session in sessions:
+                _renew_session(database, drawn, session)
+
+        await self.write(Writing(write))
+
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `CheckingStore.close_session`."""
         await self.write(Writing(lambda database, drawn: _close_session(database, drawn, session_id, verifier_id)))
@@ -143,6 +152,15 @@ class Store:
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """See `CheckingStore.confirm`."""
         await self.write(Writing(lambda database, drawn: _confirm(database, drawn, session_id, seqs)))
+
+    async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
+        """See `CheckingStore.confirm_together`."""
+
+        def write(database: Database, drawn: Drawn) -> None:
+            for session_id, seqs in acknowledged:
+                _confirm(database, drawn, session_id, seqs)
+
+        await self.write(Writing(write))
 
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """See `CheckingStore.receipt`."""

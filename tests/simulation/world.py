@@ -15,9 +15,10 @@ from random import Random
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from keywright.api import feed as api_feed
+from keywright.api import feed_stream as api_feed
 from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier import _feed as client_feed
+from keywright.client.verifier import _reports as client_reports
 from keywright.client.verifier._calls import ServiceCalls, Timing
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
 from keywright.client.verifier._session import VerifierSession
@@ -651,7 +652,7 @@ def simulating() -> Iterator[None]:
     logger = logging.getLogger("keywright.client")
     former, level, enabled = client_feed._random, logger.level, gc.isenabled()
     paces = [(module, name, getattr(module, name)) for module, name, _ in _PACES]
-    client_feed._random = cast("Any", Random(0))
+    client_feed._random = client_reports._random = cast("Any", Random(0))
     for module, name, seconds in _PACES:
         setattr(module, name, seconds)
     logger.setLevel(logging.ERROR)
@@ -664,7 +665,7 @@ def simulating() -> Iterator[None]:
     try:
         yield
     finally:
-        client_feed._random = former
+        client_feed._random = client_reports._random = former
         for module, name, seconds in paces:
             setattr(module, name, seconds)
         logger.setLevel(level)

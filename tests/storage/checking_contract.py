@@ -23,7 +23,7 @@ from keywright.service.change_feed import LONGEST_TRANSACTION_SECONDS, Change, C
 from keywright.service.faults import StorageUnavailable
 from keywright.service.management.audit_log import EventType
 from keywright.service.management.ports import NewApiKey, Outcome, Rotations, Source, Usage, UsageCount
-from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifier_sessions import Acknowledged, Receipt, Session
 from keywright.storage.engine import RunningStore
 from keywright.storage.migrate import migrate
 from keywright.storage.postgres import statements as postgres
@@ -711,6 +711,40 @@ class CheckingContract(FollowingContract):
         assert await _confirmed(store, made) == confirmed
         assert (confirmed[session] is None, confirmed[silent]) == (False, None)
         assert (await _ending(store, made)).committed_by == confirmed[session]
+
+    async def test_many_confirm_together(self, store: RunningStore, database: Database, feed: ChangeFeed) -> None:
+        """Sessions that confirm in one transaction confirm what each of them names, once."""
+        made = [await _created(store) for _ in range(3)]
+        for each in made:
+            await _revoke(store, each)
+        first, second, third = [change.seq for change in await read_changes(feed)][-3:]
+        one, other = a_session(), a_session()
+        await store.renew_sessions([one, other])
+        together = [Acknowledged(one.id, (first, second, first)), Acknowledged(other.id, (third, 2**62))]
+        await store.confirm_together([*together, Acknowledged(one.id, (second,)), Acknowledged(other.id, ())])
+        rows = database.table("acknowledgements")
+        assert sorted(row["seq"] for row in rows) == [first, second, third]
+        confirmed = [await _confirmed(store, each) for each in made]
+        assert [[each[session] is None for session in (one, other)] for each in confirmed] == [
+            [False, True],
+            [False, True],
+            [True, False],
+        ]
+        await store.confirm_together([])
+
+    async def test_many_sessions_are_renewed_together(self, store: RunningStore, database: Database) -> None:
+        """Sessions are stored in one call, whatever their order; the id of a session stays with its verifier."""
+        sessions = [a_session(name=f"v{number}") for number in range(20)]
+        await store.renew_sessions(list(reversed(sessions)))
+        (taken, *_) = sessions
+        other, digest = a_verifier("other")
+        await store.add_verifier(other, digest)
+        await store.renew_sessions(
+            [replace(taken, name="first"), replace(taken, verifier_id=other.id, name="taken"), *sessions[1:]]
+        )
+        names = sorted(row["name"] for row in database.table("verifier_sessions"))
+        assert names == sorted(["first", *(session.name for session in sessions[1:])])
+        await store.renew_sessions([])
 
     async def test_each_key_is_confirmed_by_itself(self, store: RunningStore, feed: ChangeFeed) -> None:
         """Confirming the change of one key says nothing of another."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from keywright.agent.followed import Followed
 from keywright.client.verifier._calls import ServiceCalls, Timing
-from keywright.client.verifier._feed import Feed, session_parameters
+from keywright.client.verifier._feed import Applied, Feed, session_parameters
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
 
@@ -47,11 +47,11 @@ class AgentSession:
         """Begin on the running loop; the service may be unavailable."""
         reports = self._reports = Reports(self._followed, self._calls, self._timing)
 
-        def received(seqs: list[int]) -> None:
+        def received(applied: Applied) -> None:
             if self._since != self._followed.since:
                 self._since = self._followed.since
                 self._heard()
-            reports.acknowledge(seqs)
+            reports.acknowledge(applied)
 
         feed = Feed(self._followed, self._calls, self._timing, parameters=self._parameters, received=received)
         self._following = asyncio.get_running_loop().create_task(feed.follow(), name="keywright feed")

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ def agent(listen: str | None) -> None:
 def _serve(settings: "AgentSettings", resources: ExitStack, starting: ExitStack) -> bool:
     began = time.monotonic()
     log = _begin_to_log(settings)
+    # httpx imports its own command line where it can, and with it rich and pygments: 3 MiB for nothing here.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from keywright.agent.application import create_app
     from keywright.cli.server import process
     from keywright.client.errors import KeywrightError

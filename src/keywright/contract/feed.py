@@ -6,8 +6,12 @@ both in seconds.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from keywright.contract.codec import Count
+
+FEED: Final = "/api/v2/verifier/feed"
+"""The path of the feed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +42,11 @@ class FeedDrop:
     digests: tuple[str, ...]
     """The digests of the keys' texts, 64 hexadecimal digits each"""
     seqs: tuple[Count, ...]
-    """The numbers of the changes, for the acknowledgement"""
+    """The numbers of changes that are acknowledged one by one: the cursor does not pass them"""
     elapsed: float
     age: float
+    within: float = 0.0
+    """The seconds over which the verifiers of this service spread their acknowledgements"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ same readings.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -64,6 +64,7 @@ class ChangeFollower:
         self._read_at = inf
         # Set once for each reading with changes, and then replaced.
         self._news = asyncio.Event()
+        self._listeners: list[Callable[[], object]] = []
         self._begun = asyncio.Event()
 
     @property
@@ -91,6 +92,10 @@ class ChangeFollower:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def listen(self, told: Callable[[], object]) -> None:
+        """Have *told* called after each reading with changes, once the log has them; it must not raise."""
+        self._listeners.append(told)
 
     async def begun(self) -> None:
         """Wait for the first reading: before it, the log has no position."""
@@ -161,3 +166,5 @@ class ChangeFollower:
         if reading.changes:
             news, self._news = self._news, asyncio.Event()
             news.set()
+            for told in self._listeners:
+                told()

@@ -16,6 +16,8 @@ from keywright.service.change_feed import LATE, Change, Reading
 CAPACITY = 10_000
 """The most changes in a log, some 400 bytes each."""
 
+_MOST_RANGES = 100
+
 ORIGIN = "0"
 """The cursor of a reader without any change, in a database of which this log has every change."""
 
@@ -24,6 +26,12 @@ def cursor_of(change: Change) -> str:
     """Give the cursor of a change: its number and a checksum in eight digits of its key and time."""
     checksum = crc32(change.key_id.bytes + change.occurred_at.isoformat().encode())
     return f"{change.seq}-{checksum:08x}"
+
+
+def seq_of(cursor: str) -> int:
+    """Read the number of the change that a cursor names; 0 for `ORIGIN`, and -1 for a text that is no cursor."""
+    seq, _, _ = cursor.partition("-")
+    return int(seq) if seq.isascii() and seq.isdigit() else -1
 
 
 class ChangeLog:
@@ -43,6 +51,8 @@ class ChangeLog:
         # Numbers above the cursor's, ascending.
         self._above: list[int] = []
         self._cursor: Change | None = None
+        # What `between` has given since the last reading with changes: thousands of readers ask the same.
+        self._between: dict[tuple[str | None, str], list[int]] = {}
         # Of all changes that were removed or never read: the highest number, and the latest time of writing.
         self._forgotten_to: int | None = None
         self._forgotten_until: datetime | None = None
@@ -69,6 +79,7 @@ class ChangeLog:
         for change in reading.changes:
             if self._by_seq.get(change.seq) != change:
                 self._append(change)
+                self._between.clear()
         self._move_cursor(reading.complete_to)
 
     def cut(self) -> None:
@@ -79,6 +90,7 @@ class ChangeLog:
         self._first += 1
         self._forgotten_to = max(self._forgotten_to or 0, 1)
         self._by_seq, self._above, self._cursor = {}, [], None
+        self._between.clear()
 
     def after(self, position: int) -> list[Change] | None:
         """Give the changes from a position on, in the order of arrival; None where some of them were removed."""
@@ -105,6 +117,30 @@ class ChangeLog:
         if self._forgotten_until is not None and since < self._forgotten_until:
             return None
         return [change for change in self._written_after(last.seq, since) if change is not last]
+
+    def between(self, after: str | None, to: str) -> list[int] | None:
+        """
+        Give the numbers of the changes above that of the cursor *after*, and up to that of the cursor *to*.
+
+        Args:
+            after: Where it is None, or no cursor of this log, all changes of the log are above it.
+            to: A reader's cursor: it has all changes up to it.
+
+        Returns:
+            None where the log may not have read so far. Nothing where the number of *to* belongs to another change: the
+            database was restored or failed over since.
+        """
+        last = self._named(to)
+        if last is None:
+            seq = seq_of(to)
+            return None if seq > max(self._by_seq, default=self._forgotten_to or 0) else []
+        between = self._between.get((after, to))
+        if between is None:
+            if len(self._between) >= _MOST_RANGES:
+                self._between.clear()
+            first = -1 if after is None else seq_of(after)
+            between = self._between[after, to] = sorted(seq for seq in self._by_seq if first < seq <= last.seq)
+        return between
 
     def recent(self) -> list[Change]:
         """Give the newest change and those written shortly before it, by number."""
@@ -141,8 +177,7 @@ class ChangeLog:
             self._cursor = self._by_seq.get(self._cursor.seq, self._cursor)
 
     def _named(self, cursor: str) -> Change | None:
-        seq, _, _ = cursor.partition("-")
-        change = self._by_seq.get(int(seq)) if seq.isascii() and seq.isdigit() else None
+        change = self._by_seq.get(seq_of(cursor))
         return change if change is not None and cursor_of(change) == cursor else None
 
     def _written_after(self, seq: int, since: datetime | None) -> list[Change]:

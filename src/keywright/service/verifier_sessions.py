@@ -11,7 +11,7 @@ session that was stored before that moment and not closed. All its times are the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from keywright.keys.cache import BOUND_SECONDS, CLOCK_RATE
@@ -100,11 +100,26 @@ class Receipt:
         return max(self.committed_by, *(end for end in ends if end is not None))
 
 
+class Acknowledged(NamedTuple):
+    """The changes, by their numbers, that a session has applied."""
+
+    session_id: UUID
+    seqs: tuple[int, ...]
+
+
 class SessionStore(Protocol):
     """The sessions in the store of management, whose rules hold. An adapter promises every sentence written here."""
 
     async def renew_session(self, session: Session) -> None:
         """Store a session, or renew it, at the time of the database's clock."""
+        ...
+
+    async def renew_sessions(self, sessions: Sequence[Session]) -> None:
+        """
+        Do `renew_session` for each, in one transaction.
+
+        They are renewed in the order of their ids; those with the same id, in the order in which they are given.
+        """
         ...
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
@@ -113,4 +128,8 @@ class SessionStore(Protocol):
 
     async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
         """Store that a session acknowledged these changes; earlier acknowledgements keep their time."""
+        ...
+
+    async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
+        """Do `confirm` for each, in one transaction; no time is earlier than its beginning."""
         ...

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from keywright import telemetry
-from keywright.api.feed import FEED
 from keywright.api.http.connections import Connections, Place
 from keywright.api.http.problems import Refusal, write
+from keywright.contract.feed import FEED
 
 # From the opening of a connection, or the first byte of a request, to the last byte of the request. Also the time after
 # which the connection of a client that reads nothing of its answer is closed.

@@ -23,13 +23,13 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from keywright.api.feed import FEED
 from keywright.api.http.connections import Place
 from keywright.api.server.counted import ALWAYS_SERVED, CountedConnection, encoded, refused
 from keywright.api.verify.fast_path import FIRST_LINE, FastPath, RequestHead
 from keywright.api.verify.proxy_head import QUESTION
 from keywright.api.verify.responses import EXT_AUTHZ_METER, FORWARD_AUTH_METER, VERIFY_METER
 from keywright.api.verify.routes import ServiceApp
+from keywright.contract.feed import FEED
 from keywright.telemetry import REQUEST_SECONDS_BOUNDS, RouteMeter
 
 MAX_HEAD_BYTES = 32 * 1024

@@ -34,7 +34,7 @@ Cost = Annotated[int, Field(ge=0, le=MOST_COST), BeforeValidator(_whole)]
 class VerifyRequest(BaseModel):
     """A presented key, and the requirements of the request that presents it."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True, json_schema_extra={"examples": [_EXAMPLE]})
 
     key: str = Field(description="The presented text: anything at all")
     # A factory, because pydantic copies a default deeply for every key of a batch.
@@ -69,6 +69,8 @@ class VerifyRequest(BaseModel):
 class BatchRequest(BaseModel):
     """Up to 100 verifications at once."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"keys": [_EXAMPLE]}]})
+    model_config = ConfigDict(
+        extra="forbid", strict=True, defer_build=True, json_schema_extra={"examples": [{"keys": [_EXAMPLE]}]}
+    )
 
     keys: list[VerifyRequest] = Field(min_length=1, max_length=MOST_IN_A_BATCH)

@@ -126,6 +126,19 @@ class _Connecting:
             await self._none.wait()
 
 
+class _Sending:
+    """Tells when a request is about to be sent (a `trace` of httpx), and traces as *trace* does."""
+
+    def __init__(self, trace: _Connecting, sending: Callable[[], None]) -> None:
+        self._trace = trace
+        self._sending = sending
+
+    async def __call__(self, event: str, info: Any) -> None:
+        if event.endswith(".send_request_headers.started"):
+            self._sending()
+        await self._trace(event, info)
+
+
 class ServiceCalls:
     """
     Calls one service as one verifier.
@@ -180,9 +193,16 @@ class ServiceCalls:
         return read_facts(await self._ask(body, path=_FACTS), digests)
 
     @asynccontextmanager
-    async def feed(self, parameters: Mapping[str, str]) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+    async def feed(
+        self, parameters: Mapping[str, str], *, sending: Callable[[], None]
+    ) -> AsyncIterator[AsyncIterator[StreamEvent]]:
         """
         Open the feed of changes.
+
+        Args:
+            parameters: Of the request.
+            sending: Called just before the request is sent, once its connection has been made; again where it has to
+                be sent over another one. A transport that traces nothing never calls it.
 
         Raises:
             CredentialRefused, ServiceUnavailable, httpx.RequestError: It cannot be opened, or is silent.
@@ -191,8 +211,9 @@ class ServiceCalls:
         timeout = httpx.Timeout(self._timing.silence, connect=self._timing.connection)
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-store"}
         address = self._base + _FEED
+        traced = {"trace": _Sending(self._connecting, sending)}
         async with self._http.stream(
-            "GET", address, params=parameters, headers=headers, timeout=timeout, extensions=self._extensions
+            "GET", address, params=parameters, headers=headers, timeout=timeout, extensions=traced
         ) as response:
             if response.status_code != httpx.codes.OK:
                 await response.aread()
@@ -202,10 +223,21 @@ class ServiceCalls:
             async with aclosing(_events(response)) as events:
                 yield events
 
-    async def acknowledge(self, session: UUID, seqs: Sequence[int], *, closed: bool = False) -> None:
-        """Acknowledge changes, and with `closed` the end of the session; see `error_of` for errors."""
-        body = {"session": str(session), "seqs": list(seqs), **({"closed": True} if closed else {})}
-        _expect_done(await self._post(_ACK, body))
+    async def acknowledge(
+        self, session: UUID, seqs: Sequence[int], *, after: str | None, to: str | None, closed: bool = False
+    ) -> None:
+        """
+        Report that a session has applied changes; see `error_of` for errors.
+
+        Args:
+            session: The session.
+            seqs: Changes by their numbers.
+            after: The cursor up to which it acknowledged before.
+            to: Its cursor: all changes up to it have been applied.
+            closed: Whether the session ends.
+        """
+        body = {"session": str(session), "seqs": list(seqs), **_given(after=after, to=to)}
+        _expect_done(await self._post(_ACK, body | ({"closed": True} if closed else {})))
 
     async def report(self, session: UUID, batch: int, records: Sequence[UsageRecord]) -> None:
         """

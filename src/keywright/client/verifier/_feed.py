@@ -2,8 +2,8 @@
 The change feed: `FeedReader` applies its events, `Feed` keeps it open.
 
 Each event has the age of its stream (`elapsed`) and the time since the service began to read the changes that it has
-sent (`age`). This process read its clock (t0) before it requested the stream. So all changes that were acknowledged
-before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
+sent (`age`). This process read its clock (t0) before it sent the request for the stream. So all changes that were
+acknowledged before t0 + elapsed - age have arrived, whatever the two clocks show and however late the event is.
 
 A cursor is text that only the service interprets. It moves after the changes up to it have been applied.
 """
@@ -12,7 +12,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import httpx
@@ -27,6 +27,13 @@ from keywright.keys.format import DIGEST_BYTES
 
 WORTH_A_WARNING_SECONDS = 1.0
 LATE_SECONDS = 3.0
+LATE_FROM_THE_START_SECONDS = 1.0
+"""
+How long a stream may be late that was never in time.
+
+Its request took long, as after a line was cut, and then all its events look old: only another stream mends that. It is
+longer than a lost piece of the answer takes to be sent again.
+"""
 LATE_BY_SECONDS = BOUND_SECONDS / 2
 """
 The delay up to which a stream keeps the cache fresh.
@@ -35,6 +42,8 @@ Between two events, and two readings of the changes by the service, three tenths
 delay the cache is not fresh all the time.
 """
 LONGEST_CURSOR = 64
+LONGEST_SPREAD_SECONDS = 10.0
+"""The longest time for which an acknowledgement waits, whatever the service says."""
 
 _EVENTS: dict[str, type[FeedHello | FeedReset | FeedDrop | FeedBeat]] = {
     "hello": FeedHello,
@@ -96,6 +105,21 @@ class FollowingCache(Protocol):
         ...
 
 
+class Applied(NamedTuple):
+    """
+    What has been applied once an event was applied, to be acknowledged.
+
+    `seqs` are changes by their numbers. `position` is the cursor: all changes up to it have been applied; None before
+    the first stream was greeted. `within` is the time over which verifiers spread their acknowledgements, in seconds.
+    `anew`: what was applied before may have numbers of other changes, because the service did not know the cursor.
+    """
+
+    seqs: tuple[int, ...]
+    position: str | None
+    within: float
+    anew: bool
+
+
 class FeedReader:
     """
     Applies the events of the feed, stream after stream. No I/O.
@@ -110,29 +134,38 @@ class FeedReader:
         # None until a stream was greeted, and again after a `reset`.
         self._cursor: str | None = None
         self._asked_at = 0.0
+        self._within = 0.0
         self._clock_was_off = False
         self._late_since: float | None = None
+        self._was_in_time = False
 
     def begin(self) -> dict[str, str]:
         """Give the parameters of the next request for the feed, and note the time; to be called before it is sent."""
         self._asked_at = self._clock()
         self._late_since = None
+        self._was_in_time = False
         # With a cursor the stream may begin with missed changes; without one it begins with a greeting.
         return {} if self._cursor is None else {"cursor": self._cursor}
 
-    def apply(self, event: StreamEvent) -> list[int]:
+    def sending(self) -> None:
+        """
+        Note the time, once the connection for the request has been made.
+
+        Making one takes two or more round trips to a far service, by which all events of its stream would look older.
+        """
+        self._asked_at = self._clock()
+
+    def apply(self, event: StreamEvent) -> Applied:
         """
         Apply an event.
-
-        Returns:
-            The numbers of the applied changes, to be acknowledged.
 
         Raises:
             StreamBroken: It is not an event of the feed; later events must not be applied.
         """
         received = self._clock()
         try:
-            return self._apply(event, received)
+            seqs = self._apply(event, received)
+            return Applied(tuple(seqs), self._cursor, self._within, event.name == "reset")
         except ValueError:
             raise StreamBroken(f"an event {event.name!r} is not as it should be") from None
 
@@ -170,6 +203,7 @@ class FeedReader:
     def _drop(self, drop: FeedDrop, id_: str | None, received: float) -> list[int]:
         digests = [_digest(text) for text in drop.digests]
         cursor, since = _cursor(id_), self._since(drop)
+        self._within = min(max(drop.within, 0.0), LONGEST_SPREAD_SECONDS)
         self._cache.drop(digests)
         self._cursor = cursor
         self._cache.synced(min(since, received))
@@ -190,9 +224,10 @@ class FeedReader:
         """
         if received - sent <= LATE_BY_SECONDS:
             self._late_since = None
+            self._was_in_time = True
         elif self._late_since is None:
             self._late_since = received
-        elif received - self._late_since > LATE_SECONDS:
+        elif received - self._late_since > (LATE_SECONDS if self._was_in_time else LATE_FROM_THE_START_SECONDS):
             raise StreamBroken("its time has fallen behind")
 
     def _log_clock(self, off: float) -> None:
@@ -211,7 +246,7 @@ class Feed:
         calls: Reach the service.
         timing: Time limits, and pauses between two tries.
         parameters: Of `session_parameters`.
-        received: Called after each event, with the changes that were applied.
+        received: Called after each event, with what has been applied.
     """
 
     def __init__(
@@ -221,7 +256,7 @@ class Feed:
         timing: Timing,
         *,
         parameters: Mapping[str, str],
-        received: Callable[[list[int]], None],
+        received: Callable[[Applied], None],
     ) -> None:
         self._reader = FeedReader(cache)
         self._calls = calls
@@ -251,7 +286,7 @@ class Feed:
 
     async def _read_one_stream(self) -> None:
         parameters = {**self._parameters, **self._reader.begin()}
-        async with self._calls.feed(parameters) as events:
+        async with self._calls.feed(parameters, sending=self._reader.sending) as events:
             async for event in events:
                 self._received(self._reader.apply(event))
                 if event.name == "beat":

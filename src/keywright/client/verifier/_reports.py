@@ -1,24 +1,34 @@
-"""The reports of a verifier to its service: acknowledgements of changes, at once; usage, from time to time."""
+"""
+The reports of a verifier to its service: its position among the changes, soon after it moved; usage, from time to time.
+
+One acknowledgement stands for all changes that were applied since the one before. It waits for a moment that the
+service chooses by the number of its verifiers, so that thousands of them do not answer a change at once.
+"""
 
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Awaitable
 from typing import Protocol
 from uuid import UUID
 
 from keywright.client.errors import KeywrightError, Refused
 from keywright.client.verifier._calls import MOST_IN_A_REPORT, ServiceCalls, Timing
+from keywright.client.verifier._feed import Applied
 from keywright.client.verifier._tasks import end_tasks
 from keywright.keys.usage_records import UsageRecord
 
 MOST_UNACKNOWLEDGED = 10_000
-"""The number of acknowledgements that wait while the service is unavailable; beyond it the oldest are dropped."""
+"""
+The number of changes beside the position that wait while the service is unavailable; beyond it the oldest are dropped.
+"""
 
 _ACKNOWLEDGED_AT_ONCE = 500
 _FINAL_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 415, 422})
 
 _logger = logging.getLogger("keywright.client")
+_random = secrets.SystemRandom()
 
 
 class Reporter(Protocol):
@@ -48,7 +58,11 @@ class Reports:
         self._reporter = reporter
         self._calls = calls
         self._timing = timing
+        # Changes that the position does not pass.
         self._unacknowledged: list[int] = []
+        self._position: str | None = None
+        self._acknowledged: str | None = None
+        self._within = 0.0
         self._to_acknowledge = asyncio.Event()
         self._end = asyncio.Event()
         self._service_knows = False
@@ -61,11 +75,22 @@ class Reports:
             loop.create_task(self._send_usage(), name="keywright uses"),
         ]
 
-    def acknowledge(self, seqs: list[int]) -> None:
-        """Acknowledge changes as soon as possible; to be called after each event, also without changes."""
+    def acknowledge(self, applied: Applied) -> None:
+        """Acknowledge what has been applied, soon; to be called after each event, also without changes."""
         self._service_knows = True
-        if seqs:
-            self._unacknowledged = [*self._unacknowledged, *seqs][-MOST_UNACKNOWLEDGED:]
+        self._within = applied.within
+        if applied.anew:
+            # The new position will stand for all of it.
+            self._unacknowledged = []
+        if self._acknowledged is None:
+            # Changes before the first stream are nobody's: this session was not stored then.
+            self._position = self._acknowledged = applied.position
+        moved = applied.position is not None and applied.position != self._position
+        if moved:
+            self._position = applied.position
+        if applied.seqs:
+            self._unacknowledged = [*self._unacknowledged, *applied.seqs][-MOST_UNACKNOWLEDGED:]
+        if moved or applied.seqs:
             self._to_acknowledge.set()
 
     async def finish(self) -> None:
@@ -89,16 +114,16 @@ class Reports:
             await asyncio.wait(self._tasks)
             await self._report_usage()
             if self._service_knows:
-                while self._unacknowledged and await self._acknowledge_some():
+                while self._is_behind and await self._acknowledge_some():
                     pass
-                await self._calls.acknowledge(self._reporter.session, [], closed=True)
+                await self._calls.acknowledge(self._reporter.session, [], after=None, to=None, closed=True)
         finally:
             await end_tasks(self._tasks)
 
     async def _send_acknowledgements(self) -> None:
-        """Acknowledge changes, and without any send from time to time a sign that this session is alive."""
         while not self._end.is_set():
-            await _passes(self._to_acknowledge, self._timing.report)
+            await self._to_acknowledge.wait()
+            await _passes(self._end, _random.uniform(0.0, self._within))
             if self._service_knows and not self._end.is_set() and not await self._acknowledge_some():
                 await _passes(self._end, self._timing.longest_pause)
 
@@ -108,15 +133,21 @@ class Reports:
             await self._report_usage()
 
     async def _acknowledge_some(self) -> bool:
-        seqs = self._unacknowledged[:_ACKNOWLEDGED_AT_ONCE]
-        if not await _is_done(self._calls.acknowledge(self._reporter.session, seqs)):
+        seqs, position = self._unacknowledged[:_ACKNOWLEDGED_AT_ONCE], self._position
+        call = self._calls.acknowledge(self._reporter.session, seqs, after=self._acknowledged, to=position)
+        if not await _is_done(call):
             return False
+        self._acknowledged = position
         # The list may have lost its oldest meanwhile, and new ones have come.
         sent = set(seqs)
         self._unacknowledged = [seq for seq in self._unacknowledged if seq not in sent]
-        if not self._unacknowledged:
+        if not self._is_behind:
             self._to_acknowledge.clear()
         return True
+
+    @property
+    def _is_behind(self) -> bool:
+        return bool(self._unacknowledged) or self._position != self._acknowledged
 
     async def _report_usage(self) -> None:
         while await self._report_batch():

@@ -12,7 +12,7 @@ from keywright.client.errors import ServiceUnavailable
 from keywright.client.verifier._answers import Answer
 from keywright.client.verifier._calls import MOST_LOOK_UPS, NoAnswerInTime, ServiceCalls, Timing, within_time
 from keywright.client.verifier._checker import LocalChecker, UncachedRequest
-from keywright.client.verifier._feed import Feed, session_parameters
+from keywright.client.verifier._feed import Applied, Feed, session_parameters
 from keywright.client.verifier._reports import Reports
 from keywright.client.verifier._tasks import end_tasks
 from keywright.client.verifier._verdicts import Verdict
@@ -101,9 +101,9 @@ class VerifierSession:
             # Here, because the event loop may end before the verifier is closed.
             await self._calls.close()
 
-    def _received(self, dropped: list[int]) -> None:
+    def _received(self, applied: Applied) -> None:
         self._silent = False
-        self._reports.acknowledge(dropped)
+        self._reports.acknowledge(applied)
 
     def _without_waiting(self, request: UncachedRequest) -> Verdict | None:
         """

@@ -18,7 +18,7 @@ from keywright.storage.shared.checking_rows import (
     VerifierRow,
 )
 from keywright.storage.shared.readers import FACTS_COLUMNS, IS_KNOWN
-from keywright.storage.shared.statements import VERIFIER_COLUMNS, change_columns
+from keywright.storage.shared.statements import VERIFIER_COLUMNS, change_columns, renew_sessions
 
 CHANNEL: Final = "keywright_changes"
 """Where a transaction that changes something makes itself heard."""
@@ -78,10 +78,24 @@ REVOKE_VERIFIER: Final = f"""
 
 ACKNOWLEDGE: Final = """
     INSERT INTO acknowledgements (seq, session_id, acknowledged_at)
-    SELECT seq, $1, now() FROM changes WHERE seq = ANY($2::text[]::bigint[]) ORDER BY seq
+    SELECT seq, session_id, now() FROM (
+        SELECT session_id::uuid, seq::bigint FROM unnest($1::text[], $2::text[]) AS new (session_id, seq)
+    ) new
+    WHERE EXISTS (SELECT 1 FROM changes c WHERE c.seq = new.seq)
+    ORDER BY seq, session_id
     ON CONFLICT DO NOTHING
 """
-"""Values: session, numbers."""
+"""Values: sessions, and a number for each. In one order for all, so that two of them never wait for each other."""
+
+RENEW_SESSIONS: Final = renew_sessions(
+    DIALECT,
+    """(
+        SELECT id::uuid, verifier_id::uuid, name, outage_seconds::integer, version
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+            AS new (id, verifier_id, name, outage_seconds, version)
+    )""",
+)
+"""Values: the columns of a `SessionRow` each, by id, no id twice."""
 
 _USE_TYPES = ("uuid", "bytea", "timestamptz", "text", "text", "text", "timestamptz", "timestamptz", "bigint", "text")
 _USE = ", ".join(HourlyUsageRow._fields)

@@ -21,6 +21,7 @@ from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer, UsageCount
 from keywright.service.management.task_ports import Removable
 from keywright.service.operator.ports import BulkRevocation
+from keywright.service.verifier_sessions import Acknowledged, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -188,9 +189,24 @@ class PostgresStore(SharedFiguresStore):
         self._wake()
         return self._verifier(tuple(found[0])) if found else None
 
-    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
-        await self._execute(None, checking_sql.ACKNOWLEDGE, session_id, [str(seq) for seq in seqs])
+    async def renew_sessions(self, sessions: Sequence[Session]) -> None:
+        """See `SessionStore.renew_sessions`. A statement changes a row once, so an id that is there twice takes two."""
+        left = [checking_rows.session_row(session) for session in sessions]
+        while left:
+            # Backwards, so that the first of several with one id stays.
+            once = {row.id: row for row in reversed(left)}
+            named = [once[session_id] for session_id in sorted(once)]
+            columns = [
+                [None if value is None else str(value) for value in column] for column in zip(*named, strict=True)
+            ]
+            await self._execute(None, checking_sql.RENEW_SESSIONS, *columns)
+            left = [row for row in left if once[row.id] is not row]
+
+    async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
+        """See `SessionStore.confirm_together`. Numbers that no change has are passed over."""
+        pairs = {(str(session_id), str(seq)) for session_id, seqs in acknowledged for seq in seqs}
+        if pairs:
+            await self._execute(None, checking_sql.ACKNOWLEDGE, *map(list, zip(*pairs, strict=True)))
 
     async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""

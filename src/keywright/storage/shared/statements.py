@@ -273,9 +273,16 @@ def close_session(dialect: Dialect) -> str:
 
 def renew_session(dialect: Dialect) -> str:
     """Store that a session is open. Values: a `SessionRow`."""
+    return renew_sessions(
+        dialect, "(SELECT $1 AS id, $2 AS verifier_id, $3 AS name, $4 AS outage_seconds, $5 AS version)"
+    )
+
+
+def renew_sessions(dialect: Dialect, rows: str) -> str:
+    """Store that sessions are open. *rows* gives a `SessionRow` for each, no id twice."""
     return f"""
         INSERT INTO verifier_sessions AS old ({_SESSION}, connected_at, seen_at)
-        SELECT $1, $2, $3, $4, $5, at, at FROM (SELECT {dialect.now} AS at) clock WHERE true
+        SELECT {_SESSION}, at, at FROM {rows} AS new CROSS JOIN (SELECT {dialect.now} AS at) clock WHERE true
         ON CONFLICT (id) DO UPDATE SET
             name = excluded.name, outage_seconds = excluded.outage_seconds, version = excluded.version,
             seen_at = excluded.seen_at, closed_at = NULL

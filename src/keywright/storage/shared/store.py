@@ -26,7 +26,7 @@ from keywright.service.management.ports import (
 )
 from keywright.service.management.task_ports import AgedEvent, Due
 from keywright.service.principal import Organization
-from keywright.service.verifier_sessions import Receipt, Session
+from keywright.service.verifier_sessions import Acknowledged, Receipt, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage.shared import (
     audit_rows,
@@ -79,7 +79,6 @@ class SharedStore(ABC):
         # Made once, and not for each call.
         self._idle = statements.idle(dialect)
         self._self_named = statements.self_named_organizations(dialect)
-        self._renew_session = statements.renew_session(dialect)
         self._close_session = statements.close_session(dialect)
         self._receipt = statements.receipt(dialect)
         self._recently_used = recent_use.recently_used(dialect)
@@ -304,7 +303,19 @@ class SharedStore(ABC):
 
     async def renew_session(self, session: Session) -> None:
         """See `SessionStore.renew_session`."""
-        await self._execute(None, self._renew_session, *checking_rows.session_row(session))
+        await self.renew_sessions([session])
+
+    @abstractmethod
+    async def renew_sessions(self, sessions: Sequence[Session]) -> None:
+        """See `SessionStore.renew_sessions`."""
+
+    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
+        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
+        await self.confirm_together([Acknowledged(session_id, tuple(seqs))])
+
+    @abstractmethod
+    async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
+        """See `SessionStore.confirm_together`. Numbers that no change has are passed over."""
 
     async def close_session(self, session_id: UUID, verifier_id: UUID | None) -> None:
         """See `SessionStore.close_session`."""

@@ -236,6 +236,9 @@ NAMED_VERIFIER: Final = f"""
 """  # noqa: S608
 REVOKE_VERIFIER: Final = f"UPDATE verifiers SET revoked_at = ? WHERE id = ? RETURNING {VERIFIER_COLUMNS}"  # noqa: S608
 
+RENEW_SESSION: Final = statements.renew_session(DIALECT).replace("$", DIALECT.mark)
+"""Values: a `SessionRow`."""
+
 ACKNOWLEDGE: Final = f"""
     INSERT OR IGNORE INTO acknowledgements (seq, session_id, acknowledged_at)
     SELECT seq, ?, {NOW} FROM changes WHERE seq = ?

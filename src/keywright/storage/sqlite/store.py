@@ -27,6 +27,7 @@ from keywright.service.management.audit_log import Event
 from keywright.service.management.ports import NewApiKey, Outcome, Rotation, SealedAnswer, UsageCount
 from keywright.service.management.task_ports import Removable
 from keywright.service.operator.ports import BulkRevocation
+from keywright.service.verifier_sessions import Acknowledged, Session
 from keywright.service.verifiers import Verifier
 from keywright.storage import migrations
 from keywright.storage.migrations import MIGRATE
@@ -188,10 +189,15 @@ class SqliteStore(SharedFiguresStore):
         self._wake()
         return None if row is None else self._verifier(row)
 
-    async def confirm(self, session_id: UUID, seqs: Sequence[int]) -> None:
-        """See `SessionStore.confirm`. Numbers that no change has are passed over."""
-        acknowledged = [(session_id.bytes, seq) for seq in seqs]
-        await self._write(lambda connection: connection.executemany(sql.ACKNOWLEDGE, acknowledged).rowcount)
+    async def renew_sessions(self, sessions: Sequence[Session]) -> None:
+        """See `SessionStore.renew_sessions`."""
+        named = [rows.for_sqlite(checking_rows.session_row(session)) for session in sessions]
+        await self._write(lambda connection: connection.executemany(sql.RENEW_SESSION, named).rowcount)
+
+    async def confirm_together(self, acknowledged: Sequence[Acknowledged]) -> None:
+        """See `SessionStore.confirm_together`. Numbers that no change has are passed over."""
+        pairs = [(session_id.bytes, seq) for session_id, seqs in acknowledged for seq in seqs]
+        await self._write(lambda connection: connection.executemany(sql.ACKNOWLEDGE, pairs).rowcount)
 
     async def add_usage(self, usage: Iterable[HourlyUsage], batch: UsageBatch) -> None:
         """See `CheckingStore.add_usage`; a text that a database cannot store is a `ValueError`."""
