@@ -138,7 +138,7 @@ class ChangeFollower:
         digests = [digest for change in reading.changes for digest in change.digests]
         for cache in self._caches:
             cache.drop(digests)
-        if not reading.more:
+        if reading.proven and not reading.more:
             self._synced(since)
         self._log(reading)
         return reading.more

@@ -7,7 +7,7 @@ A notification wakes the reader, and nothing more depends on it.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
@@ -15,14 +15,14 @@ from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Rea
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
-from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault, unavailable
-from keywright.storage.postgres.pool import close_connection, connect
+from keywright.storage.postgres.connecting import Server, Servers, close_connection
+from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, RolledBack, fault, unavailable
 from keywright.storage.shared import checking_rows
 from keywright.storage.shared.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.pool import Connection
+    from keywright.storage.postgres.connecting import Connection
 
 T = TypeVar("T")
 
@@ -34,6 +34,13 @@ POLL_SECONDS = 0.2
 
 POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
 
+PROVE_EVERY_SECONDS: Final = 0.3
+"""
+The pause between two readings that prove that the server is the primary, where it needs a standby to confirm writes.
+
+Far below the bound of revocation, because caches are fresh by these readings alone; each costs a small commit.
+"""
+
 _ATTEMPTS = 3
 
 
@@ -42,7 +49,8 @@ class PostgresChangeFeed:
     `service.change_feed.ChangeFeed` on a connection of its own, to be closed after use.
 
     Args:
-        url: The server.
+        url: The server, or several.
+        servers: What the store knows of them; by default this feed knows its own.
         forget: Called with this feed when it is closed.
         most_missing: How many missing numbers to look for.
         overlap: How far back to look through again.
@@ -52,15 +60,18 @@ class PostgresChangeFeed:
         self,
         url: PostgresUrl,
         *,
+        servers: Servers | None = None,
         forget: Callable[["PostgresChangeFeed"], object] = lambda feed: None,
         most_missing: int = MOST_MISSING,
         overlap: timedelta = LATE,
     ) -> None:
         self._url = url
+        self._servers = servers or Servers(url)
         self._forget = forget
         self._reader = ChangeReader(most_missing=most_missing, overlap=overlap)
         self._connection: Connection | None = None
         self._listens = False
+        self._proven = False
         self._woken = asyncio.Event()
         self._closed = False
 
@@ -82,8 +93,9 @@ class PostgresChangeFeed:
         if self._closed:
             raise StorageUnavailable("the change feed is closed")
         self._woken.clear()
+        self._proven = False
         more = await self._connect_and(self._catch_up)
-        return self._reader.take_out(more=more)
+        return self._reader.take_out(more=more, proven=self._proven)
 
     async def _connect_and(self, work: Callable[["Connection"], Awaitable[T]]) -> T:
         try:
@@ -124,7 +136,7 @@ class PostgresChangeFeed:
     async def _connected(self) -> "Connection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        connection = await connect(self._url, patience=PATIENCE, statement_patience=PATIENCE)
+        connection = await self._servers.connect(patience=PATIENCE, statement_patience=PATIENCE)
         if self._closed:
             connection.terminate()
             raise StorageUnavailable("the change feed is closed")
@@ -153,13 +165,33 @@ class PostgresChangeFeed:
         now, reader = asyncio.get_running_loop().time(), self._reader
         while True:
             missing = [str(seq) for seq in reader.missing]
-            *found, last = await self._fetch(connection, sql.CHANGES, reader.highest, missing, reader.since)
-            changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
+            *found, last = await self._ask(connection, reader.highest, missing, reader.since)
+            changes = [checking_rows.change(POSTGRES, *row) for *row, _, _, _ in found]
             recent = [int(seq) for seq in (last["recent"] or "").split()]
             late = reader.take(changes, recent, last["noted_at"], now)
             more = len(found) >= sql.MOST_READ
             if more or not late:
                 return more
+
+    async def _ask(self, connection: "Connection", *values: Any) -> "list[asyncpg.Record]":
+        """Ask for changes, and now and then for a proof that the server is the primary."""
+        if connection.server is None:
+            self._proven = True
+            return await self._fetch(connection, sql.CHANGES, *values)
+        primacy = self._servers.primacy
+        began, prove = primacy.now(), primacy.proof_is_due(PROVE_EVERY_SECONDS)
+        found = await self._fetch(connection, sql.CHANGES_AND_SERVER, *values, prove)
+        # A pooler may have gone over to another server under this connection, which then begins anew.
+        if Server.read(found[-1]["server"]) != connection.server or self._servers.is_former(connection):
+            raise ConnectionLost("another server has taken over")
+        unreplicated, connection.unreplicated = connection.unreplicated, False
+        primacy.needs_proof = found[-1]["needs_proof"] == "yes"
+        if not primacy.needs_proof:
+            self._proven = True
+        elif prove and not unreplicated:
+            self._proven = True
+            primacy.proven(began)
+        return found
 
     async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
         for _ in range(_ATTEMPTS - 1):
@@ -172,5 +204,6 @@ class PostgresChangeFeed:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
+            self._servers.doubt(self._connection)
             self._connection.terminate()
             self._connection = None

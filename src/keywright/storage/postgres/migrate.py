@@ -17,12 +17,12 @@ import asyncpg
 
 from keywright.storage.migrations import POSTGRESQL, Migrations, OnStep
 from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.connecting import connect
 from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable, unavailable
-from keywright.storage.postgres.pool import connect
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.pool import Connection
+    from keywright.storage.postgres.connecting import Connection
 
 T = TypeVar("T")
 

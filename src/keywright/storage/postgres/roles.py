@@ -12,7 +12,7 @@ from keywright.storage.shared.rows import EventRow
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.pool import Connection
+    from keywright.storage.postgres.connecting import Connection
 
 _NAME_ROLE: Final = "SELECT set_config('keywright.granted_role', $1, true)"
 
