@@ -1,6 +1,6 @@
 """
-Replicated PostgreSQL: while the primary is switched, killed and cut off, nothing acknowledged is lost, no revoked key is
-accepted past the bound, and nobody has to restart anything.
+Replicated PostgreSQL: while the primary is switched, killed and cut off, nothing acknowledged is lost, no revoked key
+is accepted past the bound, and nobody has to restart anything.
 
 `make ha` does all of it, for longer: `KEYWRIGHT_HA=whole`. Without it, the two failovers that differ most.
 """

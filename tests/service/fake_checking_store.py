@@ -39,7 +39,7 @@ class FakeTrail:
         self._given += len(new)
         self._store.readings += 1
         more = self._given < len(self._store.changes)
-        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more)
+        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more, proven=self._store.proves)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(0)
@@ -72,6 +72,8 @@ class FakeCheckingStore:
         self.readings = 0
         # How many changes one reading gives.
         self.most_read = 1000
+        # Whether readings prove that they are complete.
+        self.proves = True
 
     def must_answer(self) -> None:
         if self.away:

@@ -76,6 +76,25 @@ async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
     await follower.close()
 
 
+async def test_a_reading_that_proves_nothing() -> None:
+    """Changes of a server that may no longer be the primary are dropped and logged, and make nothing fresh."""
+    store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)
+    follower = ChangeFollower(store, [cache], monotonic=time)
+    follower.start()
+    await until(lambda: follower.since == 100.0)
+    cache.end(cache.begin(DIGEST), FACTS)
+    store.proves, time.seconds = False, 200.0
+    before = store.readings
+    await until(lambda: store.readings > before + 1)
+    store.tell(DIGEST)
+    await follower.news(0)
+    assert (follower.since, cache.get(DIGEST)) == (100.0, None)
+    assert not cache.fresh_at(200.0)
+    store.proves = True
+    await until(lambda: follower.since == 200.0)
+    await follower.close()
+
+
 async def test_a_gap_that_changes_may_have_been_removed_from() -> None:
     """After half a day without a reading, retention may have removed changes, so nothing cached or logged counts."""
     store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
+from keywright.storage.postgres.change_feed import PROVE_EVERY_SECONDS, PostgresChangeFeed
 from keywright.storage.postgres.connecting import Server, Servers
 from keywright.storage.postgres.faults import ConnectionLost
 from keywright.storage.postgres.pool import Pool
@@ -200,12 +202,8 @@ async def test_nobody_confirms(steady_pair: Pair) -> None:
         reading = await feed.read()
         assert reading.proven
         assert await find_key(store, made.secret_digest) is not None
-        # The next one follows at once, and proves nothing new.
-        assert not (await feed.read()).proven
         await asyncio.to_thread(pair.standby.stop, "immediate")
-        with pytest.raises(StorageUnavailable):
-            while True:
-                await feed.read()
+        await until(lambda: _fails(feed))
         await until(lambda: _refuses(store, made.secret_digest))
         # Whoever manages keys may read: nobody is admitted by that.
         assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
@@ -217,6 +215,25 @@ async def test_nobody_confirms(steady_pair: Pair) -> None:
         pair.set("synchronous_standby_names", "")
         await asyncio.to_thread(pair.standby.start)
         await store.close()
+
+
+async def test_how_often_it_is_proven(steady_pair: Pair) -> None:
+    """A reading proves that the server is the primary where the last proof is a while ago; between, none does."""
+    steady_pair.set("synchronous_standby_names", "*")
+    clock = [1000.0]
+    feed = PostgresChangeFeed(steady_pair.url(), servers=Servers(steady_pair.url(), lambda: clock[0]))
+    try:
+        await feed.start()
+        await until(lambda: _is_followed(steady_pair))
+        assert [(await feed.read()).proven for _ in range(3)] == [True, False, False]
+        clock[0] += PROVE_EVERY_SECONDS
+        assert [(await feed.read()).proven for _ in range(2)] == [True, False]
+        steady_pair.set("synchronous_standby_names", "")
+        await until(lambda: _needs_none(steady_pair))
+        assert [(await feed.read()).proven for _ in range(2)] == [True, True]
+    finally:
+        steady_pair.set("synchronous_standby_names", "")
+        await feed.close()
 
 
 async def test_a_wait_that_the_server_gave_up(steady_pair: Pair) -> None:
@@ -286,9 +303,25 @@ async def _refuses(store: PostgresStore, digest: bytes) -> bool:
     return False
 
 
-async def _proves(feed: object) -> bool:
+async def _fails(feed: ChangeFeed) -> bool:
     try:
-        return (await feed.read()).proven  # type: ignore[attr-defined]
+        await feed.read()
+    except StorageUnavailable:
+        return True
+    return False
+
+
+def _is_followed(pair: Pair) -> bool:
+    return pair.primary.execute("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1"
+
+
+def _needs_none(pair: Pair) -> bool:
+    return not pair.primary.execute("SHOW synchronous_standby_names")
+
+
+async def _proves(feed: ChangeFeed) -> bool:
+    try:
+        return (await feed.read()).proven
     except StorageUnavailable:
         return False
 
