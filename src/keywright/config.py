@@ -39,7 +39,8 @@ class DatabaseSettings(BaseModel):
 
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///keywright.db"),
-        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.",
+        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`,"
+        " with several hosts, separated by commas, where one is the primary at a time.",
     )
     key_brand: str = Field(
         default="kw",
