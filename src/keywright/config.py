@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from keywright import config_values as values
 from keywright.keys.addresses import Networks, proxy_networks
 from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
+from keywright.service.change_follower import LONGEST_READ_EVERY_SECONDS, READ_EVERY_SECONDS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -198,6 +199,13 @@ class Settings(DatabaseSettings):
         description="The memory of the cache of keys in each process, in MiB, filled as keys are used; keys in use "
         "stay while they take at most half of it. A key with a name, two scopes and three networks of its own takes "
         "about 840 bytes, its written answer included; long names, scopes, networks and metadata take more.",
+    )
+    poll_seconds: float = Field(
+        default=READ_EVERY_SECONDS,
+        ge=0.05,
+        le=LONGEST_READ_EVERY_SECONDS,
+        description="The pause between two readings of the changes in each process when the database wakes none, in "
+        "seconds; half of it where a pooler passes no notifications on. A longer one spares the database queries.",
     )
     warm_keys: int = Field(
         default=200_000,

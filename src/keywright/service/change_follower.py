@@ -22,7 +22,10 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 
 READ_EVERY_SECONDS = 0.1
-"""The pause between two readings when nothing wakes the reader; a tenth of the bound."""
+"""The pause between two readings when nothing wakes the reader, by default: a tenth of the bound."""
+
+LONGEST_READ_EVERY_SECONDS = 0.4
+"""The longest pause between two readings: less than half of the bound, so that one that is late ends no freshness."""
 
 STORED_SECONDS = SESSION_SECONDS - 20 * BOUND_SECONDS
 """
@@ -50,13 +53,23 @@ class ChangeFollower:
         store: Gives the change feed.
         caches: The caches to invalidate, by the digests of the changes.
         monotonic: The clock of the caches, in seconds.
+        read_every: The pause between two readings when nothing wakes the reader, in seconds; by default
+            `READ_EVERY_SECONDS`.
     """
 
-    def __init__(self, store: ChangeStore, caches: Sequence[DigestCache[Any]], *, monotonic: Seconds) -> None:
+    def __init__(
+        self,
+        store: ChangeStore,
+        caches: Sequence[DigestCache[Any]],
+        *,
+        monotonic: Seconds,
+        read_every: float | None = None,
+    ) -> None:
         self.log = ChangeLog()
         self._store = store
         self._caches = caches
         self._monotonic = monotonic
+        self._read_every = read_every
         self._task: asyncio.Task[None] | None = None
         self._since: float | None = None
         self._stored_at = inf
@@ -109,7 +122,7 @@ class ChangeFollower:
         try:
             while True:
                 if not await self._read(feed):
-                    await feed.wait(READ_EVERY_SECONDS)
+                    await feed.wait(self._read_every or READ_EVERY_SECONDS)
         finally:
             await feed.close()
 

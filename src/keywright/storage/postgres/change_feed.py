@@ -29,10 +29,8 @@ T = TypeVar("T")
 PATIENCE = 2.0
 """Seconds that one statement may take."""
 
-POLL_SECONDS = 0.2
-"""The longest wait for a notification, which may have been lost."""
-
-POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
+POLL_SECONDS = 0.4
+"""The longest wait for a notification, which may have been lost; whoever hears none waits half of what is asked."""
 
 PROVE_EVERY_SECONDS: Final = 0.3
 """
@@ -113,9 +111,9 @@ class PostgresChangeFeed:
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
-        longest = POLL_SECONDS if self._listens else POLL_WITHOUT_NOTIFICATIONS_SECONDS
+        longest = min(seconds, POLL_SECONDS)
         try:
-            async with asyncio.timeout(min(seconds, longest)):
+            async with asyncio.timeout(longest if self._listens else longest / 2):
                 await self._woken.wait()
         except TimeoutError:
             return
