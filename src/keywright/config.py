@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from keywright import config_values as values
 from keywright.keys.addresses import Networks, proxy_networks
-from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.change_follower import LONGEST_READ_EVERY_SECONDS, READ_EVERY_SECONDS
+from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
 PREFIX = "KEYWRIGHT_"
@@ -40,8 +40,7 @@ class DatabaseSettings(BaseModel):
 
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///keywright.db"),
-        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`,"
-        " with several hosts, separated by commas, where one is the primary at a time.",
+        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host,host/database`.",
     )
     key_brand: str = Field(
         default="kw",
@@ -204,8 +203,7 @@ class Settings(DatabaseSettings):
         default=READ_EVERY_SECONDS,
         ge=0.05,
         le=LONGEST_READ_EVERY_SECONDS,
-        description="The pause between two readings of the changes in each process when the database wakes none, in "
-        "seconds; half of it where a pooler passes no notifications on. A longer one spares the database queries.",
+        description="The pause between two readings of the changes, in seconds; half of it without notifications.",
     )
     warm_keys: int = Field(
         default=200_000,

@@ -62,6 +62,7 @@ class Failovers:
             await asyncio.to_thread(work)
             await asyncio.to_thread(self._cluster.await_whole)
             self.done.append((what, began, time.monotonic()))
+            print(f"{what}: whole after {time.monotonic() - began:.1f} s", flush=True)
 
     def _primary(self) -> Member:
         leader = self._cluster.leader()

@@ -38,6 +38,12 @@ def read(url: str) -> RedisUrl:
     Raises:
         ValueError: It has another form; the message has the flaw.
     """
+    scheme, _, rest = url.partition("://")
+    if re.search("sentinel|cluster", scheme) or "," in rest.partition("/")[0].rpartition("@")[2]:
+        raise ValueError(
+            "names several servers: give the address of one primary, or of a proxy that follows it; neither Sentinel"
+            " nor a cluster is spoken to"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -45,11 +51,6 @@ def read(url: str) -> RedisUrl:
     except ValueError:
         # Raised without the cause, which quotes the URL.
         raise ValueError("cannot be read; in a name or a password, / ? # @ are written %2F %3F %23 %40") from None
-    if "," in parts.netloc or re.search("sentinel|cluster", parts.scheme):
-        raise ValueError(
-            "names several servers: give the address of one primary, or of a proxy that follows it; neither Sentinel"
-            " nor a cluster is spoken to"
-        )
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must begin with redis://, rediss:// or unix://")
     if parts.fragment:

@@ -278,7 +278,7 @@ async def _server_of(connection: Connection) -> Server | None:
 
 
 def _note_warning(connection: Any, message: Any) -> None:
-    """Note that a transaction was ended without its standby: by a timeout of the server's, or by its operator."""
+    """Note that a transaction was ended without its standby: its wait was cancelled, by an operator for one."""
     if getattr(message, "server_source_function", None) == _GAVE_UP_WAITING:
         connection.unreplicated = True
 
