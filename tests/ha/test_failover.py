@@ -63,10 +63,10 @@ def test_every_failover(issuer: DevIssuer, tmp_path: Path) -> None:
         cluster = held.enter_context(running(data_folders=disks))
         failovers = Failovers(cluster)
         nemeses = [
+            failovers.stop_the_guard,
             failovers.switch_over,
             failovers.kill_the_primary,
             failovers.stop_the_primary,
-            failovers.stop_the_guard,
             failovers.promote_a_lagging_standby,
             failovers.fill_the_disk(lambda member: member.data),
             failovers.switch_over,
@@ -89,9 +89,10 @@ def _recorded(
         log_level="warning",
         outage_seconds=str(OUTAGE_SECONDS[0]),
     )
+    backwards = cluster.url_of(cluster.members[::-1])
     return asyncio.run(
         history.run(
-            nodes=[Node("a", settings), Node("b", settings)],
+            nodes=[Node("a", settings), Node("b", {**settings, "KEYWRIGHT_DATABASE_URL": backwards})],
             credentials=[create_verifier(cluster.url, name) for name in ("calls", "one", "two")],
             token=issuer.token("acme", expires_in=36_000),
             nemeses=nemeses,

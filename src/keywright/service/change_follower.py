@@ -24,9 +24,6 @@ from keywright.service.verifier_sessions import SESSION_SECONDS
 READ_EVERY_SECONDS = 0.1
 """The pause between two readings when nothing wakes the reader, by default: a tenth of the bound."""
 
-LONGEST_READ_EVERY_SECONDS = 0.4
-"""The longest pause between two readings: less than half of the bound, so that one that is late ends no freshness."""
-
 STORED_SECONDS = SESSION_SECONDS - 20 * BOUND_SECONDS
 """
 How long after its session was stored a process may trust its readings.
@@ -53,8 +50,8 @@ class ChangeFollower:
         store: Gives the change feed.
         caches: The caches to invalidate, by the digests of the changes.
         monotonic: The clock of the caches, in seconds.
-        read_every: The pause between two readings when nothing wakes the reader, in seconds; by default
-            `READ_EVERY_SECONDS`.
+        read_every: The pause between two readings when nothing wakes the reader, in seconds, below half of the bound;
+            by default `READ_EVERY_SECONDS`.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from keywright.storage.shared.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.connecting import Connection
+    from keywright.storage.postgres.connecting import ServerConnection
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class PostgresChangeFeed:
         self._servers = servers or Servers(url)
         self._forget = forget
         self._reader = ChangeReader(most_missing=most_missing, overlap=overlap)
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
         self._listens = False
         self._proven = False
         self._woken = asyncio.Event()
@@ -95,7 +95,7 @@ class PostgresChangeFeed:
         more = await self._connect_and(self._catch_up)
         return self._reader.take_out(more=more, proven=self._proven)
 
-    async def _connect_and(self, work: Callable[["Connection"], Awaitable[T]]) -> T:
+    async def _connect_and(self, work: Callable[["ServerConnection"], Awaitable[T]]) -> T:
         try:
             return await work(await self._connected())
         except DRIVER_ERRORS as error:
@@ -106,7 +106,7 @@ class PostgresChangeFeed:
             self._disconnect()
             raise
 
-    async def _do_nothing(self, _: "Connection") -> None:
+    async def _do_nothing(self, _: "ServerConnection") -> None:
         """Do no more than connect."""
 
     async def wait(self, seconds: float) -> None:
@@ -131,7 +131,7 @@ class PostgresChangeFeed:
         """Wake the reader: something may have changed."""
         self._woken.set()
 
-    async def _connected(self) -> "Connection":
+    async def _connected(self) -> "ServerConnection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         connection = await self._servers.connect(patience=PATIENCE, statement_patience=PATIENCE)
@@ -144,7 +144,7 @@ class PostgresChangeFeed:
         await self._begin(connection)
         return connection
 
-    async def _listen(self, connection: "Connection") -> bool:
+    async def _listen(self, connection: "ServerConnection") -> bool:
         # Without prepared statements there is a pooler in between, and LISTEN would stay with a connection of its own.
         if self._url.statement_cache_size == 0:
             return False
@@ -154,11 +154,11 @@ class PostgresChangeFeed:
             return False
         return True
 
-    async def _begin(self, connection: "Connection") -> None:
+    async def _begin(self, connection: "ServerConnection") -> None:
         ((oldest, at),) = await self._fetch(connection, sql.BEGIN_AT, LONGEST_TRANSACTION_SECONDS)
         self._reader.begin(oldest, at)
 
-    async def _catch_up(self, connection: "Connection") -> bool:
+    async def _catch_up(self, connection: "ServerConnection") -> bool:
         """Take what was written since the last reading; give whether there is more."""
         now, reader = asyncio.get_running_loop().time(), self._reader
         while True:
@@ -171,7 +171,7 @@ class PostgresChangeFeed:
             if more or not late:
                 return more
 
-    async def _ask(self, connection: "Connection", *values: Any) -> "list[asyncpg.Record]":
+    async def _ask(self, connection: "ServerConnection", *values: Any) -> "list[asyncpg.Record]":
         """Ask for changes, and now and then for a proof that the server is the primary."""
         if connection.server is None:
             self._proven = True
@@ -191,7 +191,7 @@ class PostgresChangeFeed:
             primacy.proven(began)
         return found
 
-    async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _fetch(self, connection: "ServerConnection", statement: str, *values: Any) -> "list[asyncpg.Record]":
         for _ in range(_ATTEMPTS - 1):
             try:
                 return await connection.fetch(statement, *values)

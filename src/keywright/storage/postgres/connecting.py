@@ -75,7 +75,7 @@ class Server(NamedTuple):
         return cls(system, timeline)
 
 
-class Connection(_Connection):
+class ServerConnection(_Connection):
     """
     A connection, and which server it is to.
 
@@ -161,7 +161,7 @@ class Servers:
 
     async def connect(
         self, *, patience: float = CONNECT_PATIENCE, statement_patience: float | None = PATIENCE
-    ) -> Connection:
+    ) -> ServerConnection:
         """
         Open a connection to a primary that keeps what it acknowledges.
 
@@ -182,19 +182,19 @@ class Servers:
         except (*DRIVER_ERRORS, ValueError) as error:
             raise StorageUnavailable(f"PostgreSQL cannot be reached: {_reason(error)}") from error
 
-    def is_former(self, connection: Connection) -> bool:
+    def is_former(self, connection: ServerConnection) -> bool:
         """See `Primacy.is_former`."""
         return self.primacy.is_former(connection.server)
 
-    def doubt(self, connection: Connection) -> None:
+    def doubt(self, connection: ServerConnection) -> None:
         """Try the other hosts before that of a connection from now on."""
         self._order.remove(connection.host)
         self._order.append(connection.host)
 
-    async def _first_fit(self, statement_patience: float | None) -> Connection:
+    async def _first_fit(self, statement_patience: float | None) -> ServerConnection:
         """Try one host after another, or beside it where it does not answer, until one is the primary."""
         left, errors = list(self._order), list[BaseException]()
-        attempts: dict[asyncio.Task[Connection], Host | None] = {}
+        attempts: dict[asyncio.Task[ServerConnection], Host | None] = {}
         try:
             while left or attempts:
                 if left:
@@ -213,14 +213,14 @@ class Servers:
             await _abandon(list(attempts))
         raise _most_telling(errors)
 
-    async def _open(self, host: Host | None, statement_patience: float | None) -> Connection:
+    async def _open(self, host: Host | None, statement_patience: float | None) -> ServerConnection:
         place: dict[str, Any] = {} if host is None else {"host": host.name, "port": host.port}
         connection = await asyncpg.connect(
             self._url.dsn,
             command_timeout=statement_patience,
             statement_cache_size=self._url.statement_cache_size,
             server_settings=None if self._url.names_application else {"application_name": "keywright"},
-            connection_class=Connection,
+            connection_class=ServerConnection,
             **place,
         )
         try:
@@ -232,7 +232,7 @@ class Servers:
             raise
         return connection
 
-    async def _examine(self, connection: Connection) -> None:
+    async def _examine(self, connection: ServerConnection) -> None:
         # An engine that has no such settings keeps what it acknowledges, and has no standby that could be read.
         ((commit, standby, confirmed_by),) = await connection.fetch(_FITNESS)
         if commit == "off":
@@ -248,7 +248,7 @@ class Servers:
         self._order.insert(0, host)
 
 
-async def close_connection(connection: Connection, *, patience: float = 2.0) -> None:
+async def close_connection(connection: ServerConnection, *, patience: float = 2.0) -> None:
     """Close a connection; cut it off when the server does not answer within *patience* seconds."""
     try:
         await connection.close(timeout=patience)
@@ -258,12 +258,12 @@ async def close_connection(connection: Connection, *, patience: float = 2.0) -> 
 
 async def connect(
     url: PostgresUrl, *, patience: float = CONNECT_PATIENCE, statement_patience: float | None = PATIENCE
-) -> Connection:
+) -> ServerConnection:
     """Open one connection, for whoever needs no other; see `Servers.connect`."""
     return await Servers(url).connect(patience=patience, statement_patience=statement_patience)
 
 
-async def _server_of(connection: Connection) -> Server | None:
+async def _server_of(connection: ServerConnection) -> Server | None:
     """Ask which server it is; None for an engine that has no such functions, or lets nobody call them."""
     try:
         ((text,),) = await connection.fetch(f"SELECT {SERVER}")
@@ -283,7 +283,7 @@ def _note_warning(connection: Any, message: Any) -> None:
         connection.unreplicated = True
 
 
-async def _abandon(attempts: "Sequence[asyncio.Task[Connection]]") -> None:
+async def _abandon(attempts: "Sequence[asyncio.Task[ServerConnection]]") -> None:
     for attempt in attempts:
         attempt.cancel()
     if attempts:
@@ -295,9 +295,9 @@ async def _abandon(attempts: "Sequence[asyncio.Task[Connection]]") -> None:
 
 def _most_telling(errors: Sequence[BaseException]) -> BaseException:
     """Give the error that says most of several servers: of a setting to be mended, then of what all of them said."""
-    unfit = [error for error in errors if isinstance(error, NotDurable)]
+    unfit: list[BaseException] = [error for error in errors if isinstance(error, NotDurable)]
     if unfit or len(errors) == 1:
-        return (unfit or list(errors))[0]
+        return [*unfit, *errors][0]
     reasons = ", ".join(dict.fromkeys(map(_reason, errors)))
     return StorageUnavailable(f"PostgreSQL cannot be reached: none of {len(errors)} servers is the primary: {reasons}")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keywright.service.fair_queue import Share
 from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.turns import Turns
-from keywright.storage.postgres.connecting import CONNECT_PATIENCE, Connection, Servers, close_connection
+from keywright.storage.postgres.connecting import CONNECT_PATIENCE, ServerConnection, Servers, close_connection
 from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, fault
 from keywright.storage.shared.group_commit import PATIENCE
 
@@ -59,7 +59,7 @@ class Pool:
             longest=2 * LONGEST_QUEUE,
             longest_of_share=LONGEST_QUEUE,
         )
-        self._idle: list[tuple[Connection, float]] = []
+        self._idle: list[tuple[ServerConnection, float]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -115,7 +115,7 @@ class Pool:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _take(self, share: Share, deadline: float) -> Connection:
+    async def _take(self, share: Share, deadline: float) -> ServerConnection:
         if self._closed:
             raise StorageUnavailable("the store is closed")
         if asyncio.get_running_loop().time() >= deadline:
@@ -140,7 +140,7 @@ class Pool:
         except Overloaded:
             raise StorageUnavailable(f"{LONGEST_QUEUE} requests wait for a connection already") from None
 
-    def _idle_connection(self) -> Connection | None:
+    def _idle_connection(self) -> ServerConnection | None:
         """Take the one that was used last, so that those not needed grow too old and are closed."""
         too_old = asyncio.get_running_loop().time() - _LONGEST_IDLE
         while self._idle:
@@ -155,12 +155,12 @@ class Pool:
             self._start(close_connection(connection))
         return None
 
-    def _release(self, share: Share, connection: Connection) -> None:
+    def _release(self, share: Share, connection: ServerConnection) -> None:
         self._idle.append((connection, asyncio.get_running_loop().time()))
         self._slots.give_back(share)
 
     def _release_after_error(
-        self, share: Share, connection: Connection, error: BaseException, meaning: Exception
+        self, share: Share, connection: ServerConnection, error: BaseException, meaning: Exception
     ) -> None:
         if isinstance(meaning, ConnectionLost):
             connection.terminate()
@@ -173,7 +173,7 @@ class Pool:
             # The server refused the statement, and is ready for the next one.
             self._release(share, connection)
 
-    async def _recover(self, share: Share, connection: Connection) -> None:
+    async def _recover(self, share: Share, connection: ServerConnection) -> None:
         """Wait until the server has ended a statement that was cut short; the caller does not wait for that."""
         try:
             await connection.fetch("SELECT 1", timeout=_RECOVER_PATIENCE)
