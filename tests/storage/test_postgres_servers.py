@@ -11,6 +11,7 @@ import pytest
 
 from keywright.service.change_feed import ChangeFeed
 from keywright.service.faults import StorageUnavailable
+from keywright.service.management.audit_log import EventType
 from keywright.storage.postgres.change_feed import PROVE_EVERY_SECONDS, PostgresChangeFeed
 from keywright.storage.postgres.connecting import Server, Servers
 from keywright.storage.postgres.faults import ConnectionLost
@@ -19,7 +20,7 @@ from keywright.storage.postgres.store import PostgresStore
 from keywright.storage.url import PostgresUrl, read
 from tests.listening import serving
 from tests.postgres import PostgresCluster, hand_over, lent_database, migrated_database, name_of, start_cluster
-from tests.storage.making import an_organization, find_key, new_key
+from tests.storage.making import UNSPECIFIED, an_event, an_organization, find_key, new_key
 from tests.waiting import until
 
 PATIENT = 30.0
@@ -205,8 +206,15 @@ async def test_nobody_confirms(steady_pair: Pair) -> None:
         await asyncio.to_thread(pair.standby.stop, "immediate")
         await until(lambda: _fails(feed))
         await until(lambda: _refuses(store, made.secret_digest))
-        # Whoever manages keys may read: nobody is admitted by that.
-        assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
+        # Nor is anybody told that there is no such key: the next primary may have it.
+        unknown = new_key(made.organization).api_key
+        for call in (
+            store.get(unknown.org_id, unknown.id),
+            store.revoke(an_event(EventType.REVOKED, unknown), UNSPECIFIED),
+            store.delete(an_event(EventType.DELETED, unknown)),
+        ):
+            with pytest.raises(StorageUnavailable, match="standby"):
+                await call
         pair.set("synchronous_standby_names", "")
         await until(lambda: _proves(feed))
         assert await find_key(store, made.secret_digest) is not None

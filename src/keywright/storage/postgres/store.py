@@ -129,9 +129,11 @@ class PostgresStore(SharedFiguresStore):
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
+        began = self._servers.primacy.now()
         found = await self._execute(event.org_id, sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
         self._wake()
         if not found:
+            self._refuse_unproven(began)
             return None
         overtaken, *row = found[0]
         # A deletion meanwhile comes after the revocation.
@@ -225,12 +227,28 @@ class PostgresStore(SharedFiguresStore):
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
         """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
+        began = self._servers.primacy.now()
         changed = await self._execute(event.org_id, statement, *rows.event_row(event, POSTGRES), *values)
         self._wake()
+        if not changed:
+            # No standby had to confirm that there was nothing to change.
+            self._refuse_unproven(began)
         return Outcome.DONE if changed else Outcome.OUTDATED
 
     async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
-        return [tuple(row) for row in await self._read(org_id, statement, *values)]
+        began = self._servers.primacy.now()
+        found = await self._read(org_id, statement, *values)
+        self._refuse_unproven(began)
+        return [tuple(row) for row in found]
+
+    def _refuse_unproven(self, began: float) -> None:
+        """
+        Refuse what was read from *began* on where a former primary may have told it.
+
+        A process that reads no changes has no proof either; for it the server's word is enough.
+        """
+        if self._feeds:
+            self._servers.primacy.refuse_unproven(began)
 
     async def _admitting(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
         began = self._servers.primacy.now()
