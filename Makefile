@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test check covered history starts simulate lint types audit sbom bench image-test timing lock docs pictures dist notes \
-	site clean
+.PHONY: run test check covered history ha starts simulate lint types audit sbom bench image-test timing lock docs pictures \
+	dist notes site clean
 
 ## run: start everything on this machine, with a demo issuer, and print a session to paste
 run: .venv/.server
@@ -39,6 +39,11 @@ covered: .venv/.dev
 OPERATIONS ?= 1000000
 history: .venv/.dev
 	KEYWRIGHT_HISTORY_OPERATIONS=$(OPERATIONS) $(PYTEST) -s tests/history/test_history.py $(ARGS)
+
+## ha: three PostgreSQL servers under Patroni: switched over, killed, cut off, filled, while keys are checked and revoked
+ha: .venv/.dev
+	@sh scripts/provision.sh
+	KEYWRIGHT_HA=whole $(PYTEST) -s -n0 tests/ha $(ARGS)
 
 ## simulate: schedules of revocation, each decided by a seed; SEEDS=12345 repeats one, SEEDS=0-999999 runs many
 SEEDS ?= 0-99999

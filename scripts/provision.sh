@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what the tests need and pip cannot bring everywhere: nginx, HAProxy, Redis and Chromium, as Debian
-# packages.
+# Install what the tests need and pip cannot bring everywhere: nginx, HAProxy, Redis, Chromium, and PostgreSQL with
+# Patroni and etcd, as Debian packages.
 #
 # Does nothing where they are there, where there is no apt-get, and for anybody but root. Never fails: a test that then
 # misses one says so, with the command that provides it.
@@ -12,6 +12,9 @@ command -v nginx >/dev/null || missing="$missing nginx-light"
 command -v haproxy >/dev/null || missing="$missing haproxy"
 command -v redis-server >/dev/null || command -v valkey-server >/dev/null || missing="$missing redis-server"
 command -v chromium >/dev/null || missing="$missing chromium"
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$missing postgresql"
+command -v patroni >/dev/null || missing="$missing patroni python3-etcd"
+command -v etcd >/dev/null || missing="$missing etcd-server"
 if [ -z "$missing" ] || [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     exit 0
 fi

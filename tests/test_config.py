@@ -81,7 +81,7 @@ def test_redis_url(env: pytest.MonkeyPatch) -> None:
 
 def test_bad_redis_url(env: pytest.MonkeyPatch) -> None:
     """A malformed Redis URL stops the start, and no part of it is shown."""
-    env.setenv("KEYWRIGHT_REDIS_URL", "redis-cluster://:hunter22@redis/1")
+    env.setenv("KEYWRIGHT_REDIS_URL", "http://:hunter22@redis/1")
     assert sentence() == "KEYWRIGHT_REDIS_URL: must begin with redis://, rediss:// or unix://."
     env.setenv("KEYWRIGHT_REDIS_URL", "redis://:hunter22@redis/keys")
     assert sentence() == "KEYWRIGHT_REDIS_URL: must name a database by its number, as in redis://host/0."

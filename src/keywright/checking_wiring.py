@@ -38,7 +38,9 @@ def checking_parts(settings: Settings, plugs: Plugs) -> CheckingParts:
     """Build the parts; nothing of them runs yet."""
     usage, tally = UsageBook(), VerdictTally()
     cache, verifier_cache = shared_wiring.key_cache(settings), VerifierCache(10_000)
-    follower = ChangeFollower(plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic)
+    follower = ChangeFollower(
+        plugs.store, [cache, verifier_cache], monotonic=plugs.monotonic, read_every=settings.poll_seconds
+    )
     verifiers = Verifiers(
         store=plugs.store,
         cache=verifier_cache,

@@ -40,7 +40,7 @@ class DatabaseSettings(BaseModel):
 
     database_url: SecretStr = Field(
         default=SecretStr("sqlite:///keywright.db"),
-        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`.",
+        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host,host/database`.",
     )
     key_brand: str = Field(
         default="kw",
@@ -198,6 +198,12 @@ class Settings(EdgeSettings, DatabaseSettings):
         description="The memory of the cache of keys in each process, in MiB, filled as keys are used; keys in use "
         "stay while they take at most half of it. A key with a name, two scopes and three networks of its own takes "
         "about 840 bytes, its written answer included; long names, scopes, networks and metadata take more.",
+    )
+    poll_seconds: float = Field(
+        default=0.1,
+        ge=0.05,
+        le=0.4,
+        description="The pause between two readings of the changes, in seconds; half of it without notifications.",
     )
     warm_keys: int = Field(
         default=200_000,

@@ -43,10 +43,17 @@ class Customer:
         token: An access token that may do everything.
         tell: Called with each new key: a line as `child.Keys` reads it.
         in_a_second: How many keys to create, on average, where it goes on by itself.
+        idempotent: Whether a creation that was not answered is sent again as the same one.
     """
 
     def __init__(
-        self, nodes: Mapping[str, tuple[str, int]], token: str, tell: Callable[[str], object], *, in_a_second: float = 1
+        self,
+        nodes: Mapping[str, tuple[str, int]],
+        token: str,
+        tell: Callable[[str], object],
+        *,
+        in_a_second: float = 1,
+        idempotent: bool = False,
     ) -> None:
         self.changes: list[Change] = []
         self.receipts: list[Receipt] = []
@@ -56,6 +63,7 @@ class Customer:
         self._idle: dict[str, list[Connection]] = {name: [] for name in nodes}
         self._tell = tell
         self._pause = 1 / in_a_second
+        self._idempotent = idempotent
         self._lives: set[asyncio.Task[None]] = set()
         self._number = 0
 
@@ -125,10 +133,11 @@ class Customer:
     ) -> Any:
         """Do it through one node after another, of *nodes* or of all, until it is acknowledged."""
         tried = False
+        again = f"{key:032}" if deed is Deed.CREATE and self._idempotent else None
         while True:
             node = random.choice(nodes or list(self._nodes))
             start = time.monotonic()
-            response = await self._ask(node, method, path, body)
+            response = await self._ask(node, method, path, body, again=again)
             end = time.monotonic()
             # A creation that nobody heard of is another key's.
             number = 0 if deed is Deed.CREATE and response is None else key
@@ -137,7 +146,8 @@ class Customer:
             self.changes.append(Change(start, end, node, number, deed, acknowledged=done))
             if done:
                 return response.json() if response is not None and response.body and not gone else None
-            if response is not None and response.status != 503:
+            # With 409, the first one of the same creations is not decided yet.
+            if response is not None and response.status != (409 if again and response.status == 409 else 503):
                 raise AssertionError(f"{deed.name} of key {key} through {node}: {response}")
             tried = True
             await asyncio.sleep(_PAUSE_AFTER_TROUBLE_SECONDS)
@@ -155,11 +165,13 @@ class Customer:
                 raise AssertionError(f"receipt of key {key} through {node}: {response}")
             self.receipts.append(Receipt(start, end, key, _monotonic(response.json()["may_accept_until"])))
 
-    async def _ask(self, node: str, method: str, path: str, body: Any = None) -> Response | None:
+    async def _ask(
+        self, node: str, method: str, path: str, body: Any = None, *, again: str | None = None
+    ) -> Response | None:
         idle = self._idle[node]
         connection = idle.pop() if idle else Connection(*self._nodes[node], self._headers)
         try:
-            return await connection.request(method, path, body, patience=PATIENCE_SECONDS)
+            return await connection.request(method, path, body, patience=PATIENCE_SECONDS, again=again)
         except Broken:
             return None
         finally:

@@ -18,13 +18,14 @@ from tests.history.checker import History, Window
 from tests.history.child import recorded
 from tests.history.cut import Cut, Cutter
 from tests.history.delays import Delays, Watched
+from tests.history.load import Load
 from tests.history.managing import Customer
 from tests.history.nodes import Node
 from tests.live import clean_environment
 
 RECORD_BYTES = 23
 WAYS = ("tasks", "threads", "agent")
-"""How the processes beside the nodes verify, and their names; see `sdk_child.Orders`."""
+"""How the processes beside the nodes verify; see `sdk_child.Orders`."""
 RECOVERY_SECONDS = 3.0
 """How long after it is mended the system may still be in trouble."""
 CALM_SECONDS = 1.0
@@ -33,21 +34,6 @@ START_SECONDS = 180.0
 _NEARLY = 0.8
 """The share of the operations at which it is not worth the time to do everything to the system once more."""
 _ROOT = Path(__file__).parent.parent.parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """How much is asked of the system, in a second and all in all; see `nodes_child.Orders` and `sdk_child.Orders`."""
-
-    operations: int
-    keys_in_a_second: float = 8.0
-    singles: int = 3
-    single_pause: float = 0.03
-    batches: int = 2
-    batch_pause: float = 0.1
-    in_a_batch: int = 30
-    sdk_at_once: int = 8
-    sdk_pause: float = 0.02
 
 
 class Child:
@@ -186,13 +172,14 @@ async def run(
     outage_seconds: tuple[int, int],
     folder: Path,
     database_pids: Callable[[], Iterable[int]] = tuple,
+    ways: Sequence[str] = WAYS,
 ) -> tuple[History, list[str]]:
     """
     Let everything run until there are enough operations and every nemesis had its turn.
 
     Args:
         nodes: The service; started and ended here.
-        credentials: Of verifiers: for the calls to nodes, and for those of `WAYS`, as many as there are.
+        credentials: Of verifiers: for the calls to nodes, and for those of *ways*, as many as there are.
         token: The customer's.
         outage_seconds: Of the nodes, and of the verifiers in processes of their own.
         folder: For recordings.
@@ -207,8 +194,10 @@ async def run(
         await asyncio.gather(*(node.start() for node in nodes))
         at_nodes = await held.enter_async_context(_at_nodes(nodes, credentials[0], load, folder))
         sdks = [
-            await held.enter_async_context(_sdk(place, nodes, credentials[1 + place], load, outage_seconds[1], folder))
-            for place in range(len(credentials) - 1)
+            await held.enter_async_context(
+                _sdk(place, way, nodes, credentials[1 + place], load, outage_seconds[1], folder)
+            )
+            for place, way in enumerate(ways[: len(credentials) - 1])
         ]
         children = [at_nodes, *(sdk.child for sdk in sdks)]
 
@@ -216,7 +205,8 @@ async def run(
             for child in children:
                 child.tell(line)
 
-        customer = Customer({node.name: node.address for node in nodes}, token, tell, in_a_second=load.keys_in_a_second)
+        addresses = {node.name: node.address for node in nodes}
+        customer = Customer(addresses, token, tell, in_a_second=load.keys_in_a_second, idempotent=load.idempotent)
         running = Run(nodes, sdks, customer)
         delays = Delays(_watched(running, at_nodes, database_pids))
         at_work = [asyncio.ensure_future(customer.go_on()), asyncio.ensure_future(delays.go_on())]
@@ -308,9 +298,9 @@ async def _at_nodes(nodes: Sequence[Node], credential: str, load: Load, folder: 
 
 @asynccontextmanager
 async def _sdk(
-    place: int, nodes: Sequence[Node], credential: str, load: Load, outage_seconds: int, folder: Path
+    place: int, way: str, nodes: Sequence[Node], credential: str, load: Load, outage_seconds: int, folder: Path
 ) -> AsyncIterator[Sdk]:
-    node, name = nodes[place % len(nodes)], WAYS[place]
+    node, name = nodes[place % len(nodes)], f"{way}-{place}"
     cutter = Cutter(*node.address)
     async with cutter.forwarding() as url:
         orders = sdk_child.Orders(
@@ -318,7 +308,7 @@ async def _sdk(
             url=url,
             credential=credential,
             recording=str(folder / f"{name}.recording"),
-            way=name,
+            way=way,
             at_once=load.sdk_at_once,
             pause=load.sdk_pause,
             outage_seconds=outage_seconds,

@@ -42,15 +42,21 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used_at = 0.0
 
-    async def request(self, method: str, path: str, body: Any = None, *, patience: float = 10.0) -> Response:
+    async def request(
+        self, method: str, path: str, body: Any = None, *, patience: float = 10.0, again: str | None = None
+    ) -> Response:
         """
         Ask.
+
+        Args:
+            again: The idempotency key of the request, if it has one.
 
         Raises:
             Broken: There is no answer.
         """
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         kind = "Content-Type: application/json\r\n" if content else ""
+        kind += "" if again is None else f"Idempotency-Key: {again}\r\n"
         head = f"{method} {path} HTTP/1.1\r\n{self._headers}{kind}Content-Length: {len(content)}\r\n\r\n"
         try:
             async with asyncio.timeout(patience):

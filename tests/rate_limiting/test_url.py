@@ -57,3 +57,19 @@ def test_refused(url: str) -> None:
 def test_passwords_are_not_shown() -> None:
     """Neither the password nor the user is in what is printed of a place."""
     assert "secret" not in repr(read("redis://secretive:secret@r"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://:hunter22@one:26379,two:26379/primary",
+        "redis-sentinel://:hunter22@one:26379",
+        "rediss+cluster://:hunter22@one:6379",
+        "redis://:hunter22@one,two",
+    ],
+)
+def test_several_servers(url: str) -> None:
+    """Sentinel and clusters are refused by their names, with what to write instead, and quoted never."""
+    with pytest.raises(ValueError, match="one primary, or of a proxy") as refusal:
+        read(url)
+    assert "hunter22" not in str(refusal.value)

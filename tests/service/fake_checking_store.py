@@ -39,9 +39,10 @@ class FakeTrail:
         self._given += len(new)
         self._store.readings += 1
         more = self._given < len(self._store.changes)
-        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more)
+        return Reading(changes=new, begins_after=0, complete_to=self._given, more=more, proven=self._store.proves)
 
     async def wait(self, seconds: float) -> None:
+        self._store.pauses.add(seconds)
         await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -72,8 +73,12 @@ class FakeCheckingStore:
         self.uses: dict[Use, list[bytes]] = {}
         self.metadata_look_ups = 0
         self.readings = 0
+        # The longest pauses that readers asked for.
+        self.pauses: set[float] = set()
         # How many changes one reading gives.
         self.most_read = 1000
+        # Whether readings prove that they are complete.
+        self.proves = True
 
     def must_answer(self) -> None:
         if self.away:

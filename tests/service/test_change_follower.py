@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from keywright.keys.cache import KeyCache
 from keywright.keys.verdict import KeyFacts
-from keywright.service.change_follower import LONGEST_GAP_SECONDS, ChangeFollower
+from keywright.service.change_follower import LONGEST_GAP_SECONDS, READ_EVERY_SECONDS, ChangeFollower
 from tests.service.fake_checking_store import FakeCheckingStore, FakeTime
 from tests.waiting import until
 
@@ -73,6 +75,36 @@ async def test_trust_dates_from_the_beginning_of_a_reading() -> None:
     await until(lambda: follower.since == 200.0)
     assert cache.fresh_at(201.0)
     assert not cache.fresh_at(201.1)
+    await follower.close()
+
+
+@pytest.mark.parametrize(("read_every", "pause"), [(None, READ_EVERY_SECONDS), (0.4, 0.4)])
+async def test_the_pause_between_readings(read_every: float | None, pause: float) -> None:
+    """Where nothing wakes the reader, it reads again after the pause that its settings say."""
+    store = FakeCheckingStore()
+    follower = ChangeFollower(store, [KeyCache(10)], monotonic=FakeTime(), read_every=read_every)
+    follower.start()
+    await until(lambda: store.readings > 1)
+    assert store.pauses == {pause}
+    await follower.close()
+
+
+async def test_a_reading_that_proves_nothing() -> None:
+    """Changes of a server that may no longer be the primary are dropped and logged, and make nothing fresh."""
+    store, time, cache = FakeCheckingStore(), FakeTime(100.0), KeyCache(10)
+    follower = ChangeFollower(store, [cache], monotonic=time)
+    follower.start()
+    await until(lambda: follower.since == 100.0)
+    cache.end(cache.begin(DIGEST), FACTS)
+    store.proves, time.seconds = False, 200.0
+    before = store.readings
+    await until(lambda: store.readings > before + 1)
+    store.tell(DIGEST)
+    await follower.news(0)
+    assert (follower.since, cache.get(DIGEST)) == (100.0, None)
+    assert not cache.fresh_at(200.0)
+    store.proves = True
+    await until(lambda: follower.since == 200.0)
     await follower.close()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keywright.storage.url import PostgresUrl, SqliteUrl, read
+from keywright.storage.url import Host, PostgresUrl, SqliteUrl, read
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_sqlite(url: str, path: str) -> None:
     [
         "me:secret@db.example:5433/keys",
         "me@[::1]:5432/keys",
-        "db1:5432,db2:5432/keys?target_session_attrs=read-write",
+        "db1:5432,db2:5432/keys",
         "postgres:@/keys?host=/run/postgresql",
         "/keys?host=/run/a%20folder",
         "me:p%40ss%3Aword@db/keys?sslmode=verify-full",
@@ -50,6 +50,41 @@ def test_our_own_options() -> None:
         names_application=True,
         is_remote=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("rest", "hosts"),
+    [
+        ("me@db1:5433,db2/keys?target_session_attrs=read-write", [("db1", 5433), ("db2", None)]),
+        ("db1,[fd00::1]:5433/keys?port=6000", [("db1", 6000), ("fd00::1", 5433)]),
+        ("me:@/keys?host=/run/a,/run/b&port=1,2&target_session_attrs=primary", [("/run/a", 1), ("/run/b", 2)]),
+        ("db1/keys?target_session_attrs=any", []),
+        ("/keys?host=/run/postgresql", []),
+    ],
+)
+def test_several_servers(rest: str, hosts: list[tuple[str, int | None]]) -> None:
+    """Several hosts are tried one by one, each on its own port; the driver is not told whom to look for among them."""
+    url = read(f"postgresql://{rest}")
+    assert isinstance(url, PostgresUrl)
+    assert url.hosts == tuple(Host(*host) for host in hosts)
+    assert "target_session_attrs" not in url.dsn
+
+
+@pytest.mark.parametrize(
+    ("rest", "flaw"),
+    [
+        ("db1,db2/keys?target_session_attrs=prefer-standby", "a standby may lag behind"),
+        ("db1,,db2/keys", "each has a name"),
+        ("db1,db2/keys?port=1,2,3", "a port or all of them one"),
+        ("db1,db2/keys?port=hunter22", "the port"),
+        ("db1,db2/keys?port=65536", "the port"),
+    ],
+)
+def test_several_servers_that_make_no_sense(rest: str, flaw: str) -> None:
+    """A list of servers that cannot be read is refused, and so is the wish for one that may lag behind."""
+    with pytest.raises(ValueError, match=flaw) as refusal:
+        read(f"postgresql://me:hunter22@{rest}")
+    assert "hunter22" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,12 @@ def read(url: str) -> RedisUrl:
     Raises:
         ValueError: It has another form; the message has the flaw.
     """
+    scheme, _, rest = url.partition("://")
+    if re.search("sentinel|cluster", scheme) or "," in rest.partition("/")[0].rpartition("@")[2]:
+        raise ValueError(
+            "names several servers: give the address of one primary, or of a proxy that follows it; neither Sentinel"
+            " nor a cluster is spoken to"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -48,13 +48,15 @@ class Reading:
 
     A reader gives every change with a number above `begins_after`, which is the same in all its readings. Up to
     `complete_to` it has given all changes: none with such a number can become visible later. With `more` there were too
-    many changes for one reading: the next one goes on at once.
+    many changes for one reading: the next one goes on at once. Without `proven` another server may have acknowledged
+    changes since the last reading that was, so nothing is fresh by this one.
     """
 
     changes: Sequence[Change]
     begins_after: int
     complete_to: int
     more: bool = False
+    proven: bool = True
 
 
 class ChangeFeed(Protocol):
@@ -62,7 +64,8 @@ class ChangeFeed(Protocol):
 
     async def read(self) -> Reading:
         """
-        Give every new change that was acknowledged to its caller before this call began, or with `more` some of them.
+        Give every new change that was acknowledged to its caller before this call began, or with `more` some of them,
+        or without `proven` those that this server knows.
 
         A reading has some 1,000 changes at most.
 

@@ -22,7 +22,7 @@ from keywright.service.faults import StorageUnavailable
 from keywright.service.verifier_sessions import SESSION_SECONDS
 
 READ_EVERY_SECONDS = 0.1
-"""The pause between two readings when nothing wakes the reader; a tenth of the bound."""
+"""The pause between two readings when nothing wakes the reader, by default: a tenth of the bound."""
 
 STORED_SECONDS = SESSION_SECONDS - 20 * BOUND_SECONDS
 """
@@ -50,13 +50,23 @@ class ChangeFollower:
         store: Gives the change feed.
         caches: The caches to invalidate, by the digests of the changes.
         monotonic: The clock of the caches, in seconds.
+        read_every: The pause between two readings when nothing wakes the reader, in seconds, below half of the bound;
+            by default `READ_EVERY_SECONDS`.
     """
 
-    def __init__(self, store: ChangeStore, caches: Sequence[DigestCache[Any]], *, monotonic: Seconds) -> None:
+    def __init__(
+        self,
+        store: ChangeStore,
+        caches: Sequence[DigestCache[Any]],
+        *,
+        monotonic: Seconds,
+        read_every: float | None = None,
+    ) -> None:
         self.log = ChangeLog()
         self._store = store
         self._caches = caches
         self._monotonic = monotonic
+        self._read_every = read_every
         self._task: asyncio.Task[None] | None = None
         self._since: float | None = None
         self._stored_at = inf
@@ -114,7 +124,7 @@ class ChangeFollower:
         try:
             while True:
                 if not await self._read(feed):
-                    await feed.wait(READ_EVERY_SECONDS)
+                    await feed.wait(self._read_every or READ_EVERY_SECONDS)
         finally:
             await feed.close()
 
@@ -143,7 +153,7 @@ class ChangeFollower:
         digests = [digest for change in reading.changes for digest in change.digests]
         for cache in self._caches:
             cache.drop(digests)
-        if not reading.more:
+        if reading.proven and not reading.more:
             self._synced(since)
         self._log(reading)
         return reading.more

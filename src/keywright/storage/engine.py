@@ -75,8 +75,8 @@ async def server_time(url: str) -> datetime | None:
     if isinstance(place, SqliteUrl):
         return None
     # Its driver takes a tenth of a second to import.
+    from keywright.storage.postgres.connecting import connect
     from keywright.storage.postgres.faults import DRIVER_ERRORS, unavailable
-    from keywright.storage.postgres.pool import connect
 
     connection = await connect(place)
     try:

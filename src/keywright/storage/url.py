@@ -4,7 +4,8 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from keywright.keys.addresses import is_loopback
 
@@ -12,7 +13,15 @@ POOL_SIZE = 10
 STATEMENT_CACHE_SIZE = 100
 
 _HOST = re.compile(r"(\[[^\[\]@]+\]|[^\[\]@:]*)(:(?P<port>[0-9]{1,5}))?")
+_PRIMARY = ("any", "read-write", "primary")
 _ESCAPES = "in a name or a password, / ? # @ are written %2F %3F %23 %40"
+
+
+class Host(NamedTuple):
+    """One of several servers: a name, an address or the folder of a socket, and a port where the URL names one."""
+
+    name: str
+    port: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,8 @@ class PostgresUrl:
 
     `dsn` is the URL without the two options that are ours. `statement_cache_size=0` does without prepared statements,
     for poolers that hand every transaction to another connection and know nothing of them. `is_remote` says whether a
-    host is another machine: no loopback address and no Unix socket.
+    host is another machine: no loopback address and no Unix socket. `hosts` are the servers where there are several,
+    one of which is the primary at a time; it is empty where there is one, which `dsn` names.
     """
 
     dsn: str = field(repr=False)
@@ -38,6 +48,7 @@ class PostgresUrl:
     names_application: bool = False
     sslmode: str = "prefer"
     is_remote: bool = False
+    hosts: tuple[Host, ...] = ()
 
 
 def read(url: str) -> SqliteUrl | PostgresUrl:
@@ -47,6 +58,7 @@ def read(url: str) -> SqliteUrl | PostgresUrl:
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host:port/database` with
             libpq's options in the query, `pool_size` and `statement_cache_size`; a Unix socket is `?host=/directory`.
+            Several servers, `host:port,host:port`, are one that others stand by for.
 
     Raises:
         ValueError: It is not one of these; the message says what is wrong.
@@ -90,6 +102,8 @@ def _postgres(url: str) -> PostgresUrl:
     cache = _count(
         options.pop("statement_cache_size", None), "statement_cache_size", default=STATEMENT_CACHE_SIZE, least=0
     )
+    if options.pop("target_session_attrs", "any") not in _PRIMARY:
+        raise ValueError("target_session_attrs in the PostgreSQL URL is read-write: a standby may lag behind")
     return PostgresUrl(
         dsn=f"{place}?{urlencode(options, quote_via=quote)}" if options else place,
         pool_size=pool_size,
@@ -97,7 +111,30 @@ def _postgres(url: str) -> PostgresUrl:
         names_application="application_name" in options,
         sslmode=options.get("sslmode", os.environ.get("PGSSLMODE", "prefer")),
         is_remote=any(map(_is_remote, options.get("host", hosts).split(","))),
+        hosts=_several(hosts or options.get("host", ""), options.get("port", "")),
     )
+
+
+def _several(hosts: str, ports: str) -> tuple[Host, ...]:
+    """Give the hosts of a list, as the driver reads it, with the ports of another list for those without one."""
+    names = hosts.split(",")
+    if len(names) == 1:
+        return ()
+    others = ports.split(",") if "," in ports else [ports] * len(names)
+    found = [_HOST.fullmatch(name) for name in names]
+    if len(others) != len(names) or not all(name and host for name, host in zip(names, found, strict=True)):
+        raise ValueError("the PostgreSQL URL names several hosts, and each has a name, and a port or all of them one")
+    return tuple(
+        Host(unquote(host[1].strip("[]")), _port(host["port"] or other))
+        for host, other in zip(found, others, strict=True)
+        if host is not None
+    )
+
+
+def _port(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise ValueError(f"the host or the port of the PostgreSQL URL cannot be read; {_ESCAPES}")
+    return int(text) if text else None
 
 
 def _is_host(text: str) -> bool:

@@ -7,7 +7,7 @@ A notification wakes the reader, and nothing more depends on it.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
@@ -15,24 +15,29 @@ from keywright.service.change_feed import LATE, LONGEST_TRANSACTION_SECONDS, Rea
 from keywright.service.faults import StorageUnavailable
 from keywright.storage.postgres import checking_statements as sql
 from keywright.storage.postgres.change_reader import MOST_MISSING, ChangeReader
-from keywright.storage.postgres.faults import DRIVER_ERRORS, RolledBack, fault, unavailable
-from keywright.storage.postgres.pool import close_connection, connect
+from keywright.storage.postgres.connecting import Server, Servers, close_connection
+from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, RolledBack, fault, unavailable
 from keywright.storage.shared import checking_rows
 from keywright.storage.shared.readers import POSTGRES
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.pool import Connection
+    from keywright.storage.postgres.connecting import ServerConnection
 
 T = TypeVar("T")
 
 PATIENCE = 2.0
 """Seconds that one statement may take."""
 
-POLL_SECONDS = 0.2
-"""The longest wait for a notification, which may have been lost."""
+POLL_SECONDS = 0.4
+"""The longest wait for a notification, which may have been lost; whoever hears none waits half of what is asked."""
 
-POLL_WITHOUT_NOTIFICATIONS_SECONDS = 0.05
+PROVE_EVERY_SECONDS: Final = 0.3
+"""
+The pause between two readings that prove that the server is the primary, where it needs a standby to confirm writes.
+
+Far below the bound of revocation, because caches are fresh by these readings alone; each costs a small commit.
+"""
 
 _ATTEMPTS = 3
 
@@ -42,7 +47,8 @@ class PostgresChangeFeed:
     `service.change_feed.ChangeFeed` on a connection of its own, to be closed after use.
 
     Args:
-        url: The server.
+        url: The server, or several.
+        servers: What the store knows of them; by default this feed knows its own.
         forget: Called with this feed when it is closed.
         most_missing: How many missing numbers to look for.
         overlap: How far back to look through again.
@@ -52,15 +58,18 @@ class PostgresChangeFeed:
         self,
         url: PostgresUrl,
         *,
+        servers: Servers | None = None,
         forget: Callable[["PostgresChangeFeed"], object] = lambda feed: None,
         most_missing: int = MOST_MISSING,
         overlap: timedelta = LATE,
     ) -> None:
         self._url = url
+        self._servers = servers or Servers(url)
         self._forget = forget
         self._reader = ChangeReader(most_missing=most_missing, overlap=overlap)
-        self._connection: Connection | None = None
+        self._connection: ServerConnection | None = None
         self._listens = False
+        self._proven = False
         self._woken = asyncio.Event()
         self._closed = False
 
@@ -82,10 +91,11 @@ class PostgresChangeFeed:
         if self._closed:
             raise StorageUnavailable("the change feed is closed")
         self._woken.clear()
+        self._proven = False
         more = await self._connect_and(self._catch_up)
-        return self._reader.take_out(more=more)
+        return self._reader.take_out(more=more, proven=self._proven)
 
-    async def _connect_and(self, work: Callable[["Connection"], Awaitable[T]]) -> T:
+    async def _connect_and(self, work: Callable[["ServerConnection"], Awaitable[T]]) -> T:
         try:
             return await work(await self._connected())
         except DRIVER_ERRORS as error:
@@ -96,14 +106,14 @@ class PostgresChangeFeed:
             self._disconnect()
             raise
 
-    async def _do_nothing(self, _: "Connection") -> None:
+    async def _do_nothing(self, _: "ServerConnection") -> None:
         """Do no more than connect."""
 
     async def wait(self, seconds: float) -> None:
         """See `ChangeFeed.wait`."""
-        longest = POLL_SECONDS if self._listens else POLL_WITHOUT_NOTIFICATIONS_SECONDS
+        longest = min(seconds, POLL_SECONDS)
         try:
-            async with asyncio.timeout(min(seconds, longest)):
+            async with asyncio.timeout(longest if self._listens else longest / 2):
                 await self._woken.wait()
         except TimeoutError:
             return
@@ -121,10 +131,10 @@ class PostgresChangeFeed:
         """Wake the reader: something may have changed."""
         self._woken.set()
 
-    async def _connected(self) -> "Connection":
+    async def _connected(self) -> "ServerConnection":
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        connection = await connect(self._url, patience=PATIENCE, statement_patience=PATIENCE)
+        connection = await self._servers.connect(patience=PATIENCE, statement_patience=PATIENCE)
         if self._closed:
             connection.terminate()
             raise StorageUnavailable("the change feed is closed")
@@ -134,7 +144,7 @@ class PostgresChangeFeed:
         await self._begin(connection)
         return connection
 
-    async def _listen(self, connection: "Connection") -> bool:
+    async def _listen(self, connection: "ServerConnection") -> bool:
         # Without prepared statements there is a pooler in between, and LISTEN would stay with a connection of its own.
         if self._url.statement_cache_size == 0:
             return False
@@ -144,24 +154,44 @@ class PostgresChangeFeed:
             return False
         return True
 
-    async def _begin(self, connection: "Connection") -> None:
+    async def _begin(self, connection: "ServerConnection") -> None:
         ((oldest, at),) = await self._fetch(connection, sql.BEGIN_AT, LONGEST_TRANSACTION_SECONDS)
         self._reader.begin(oldest, at)
 
-    async def _catch_up(self, connection: "Connection") -> bool:
+    async def _catch_up(self, connection: "ServerConnection") -> bool:
         """Take what was written since the last reading; give whether there is more."""
         now, reader = asyncio.get_running_loop().time(), self._reader
         while True:
             missing = [str(seq) for seq in reader.missing]
-            *found, last = await self._fetch(connection, sql.CHANGES, reader.highest, missing, reader.since)
-            changes = [checking_rows.change(POSTGRES, *row) for *row, _ in found]
+            *found, last = await self._ask(connection, reader.highest, missing, reader.since)
+            changes = [checking_rows.change(POSTGRES, *row) for *row, _, _, _ in found]
             recent = [int(seq) for seq in (last["recent"] or "").split()]
             late = reader.take(changes, recent, last["noted_at"], now)
             more = len(found) >= sql.MOST_READ
             if more or not late:
                 return more
 
-    async def _fetch(self, connection: "Connection", statement: str, *values: Any) -> "list[asyncpg.Record]":
+    async def _ask(self, connection: "ServerConnection", *values: Any) -> "list[asyncpg.Record]":
+        """Ask for changes, and now and then for a proof that the server is the primary."""
+        if connection.server is None:
+            self._proven = True
+            return await self._fetch(connection, sql.CHANGES, *values)
+        primacy = self._servers.primacy
+        began, prove = primacy.now(), primacy.proof_is_due(PROVE_EVERY_SECONDS)
+        found = await self._fetch(connection, sql.CHANGES_AND_SERVER, *values, prove)
+        # A pooler may have gone over to another server under this connection, which then begins anew.
+        if Server.read(found[-1]["server"]) != connection.server or self._servers.is_former(connection):
+            raise ConnectionLost("another server has taken over")
+        unreplicated, connection.unreplicated = connection.unreplicated, False
+        primacy.needs_proof = found[-1]["needs_proof"] == "yes"
+        if not primacy.needs_proof:
+            self._proven = True
+        elif prove and not unreplicated:
+            self._proven = True
+            primacy.proven(began)
+        return found
+
+    async def _fetch(self, connection: "ServerConnection", statement: str, *values: Any) -> "list[asyncpg.Record]":
         for _ in range(_ATTEMPTS - 1):
             try:
                 return await connection.fetch(statement, *values)
@@ -172,5 +202,6 @@ class PostgresChangeFeed:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
+            self._servers.doubt(self._connection)
             self._connection.terminate()
             self._connection = None

@@ -143,7 +143,13 @@ class ChangeReader:
             self._numbers.give_up(now - LONGEST_TRANSACTION_SECONDS)
         return bool(late)
 
-    def take_out(self, *, more: bool = False) -> Reading:
-        """Give what was taken since the last call; *more* says that it is not all yet."""
+    def take_out(self, *, more: bool = False, proven: bool = True) -> Reading:
+        """Give what was taken since the last call; for *more* and *proven* see `Reading`."""
         given, self._not_given = self._not_given, []
-        return Reading(changes=given, begins_after=self._begins_after, complete_to=self._numbers.complete_to, more=more)
+        return Reading(
+            changes=given,
+            begins_after=self._begins_after,
+            complete_to=self._numbers.complete_to,
+            more=more,
+            proven=proven,
+        )

@@ -8,6 +8,7 @@ tables. Arrays come as texts: see `rows`.
 from typing import Final
 
 from keywright.keys.verdict import Code
+from keywright.storage.postgres.connecting import PROOF, SERVER
 from keywright.storage.postgres.statements import DIALECT
 from keywright.storage.shared.checking_rows import (
     DIGEST_BYTES,
@@ -39,21 +40,51 @@ FIND_MANY: Final = f"""
 """  # noqa: S608 - here and below: names of our own
 """Values: digests, one after another. Gives the place of each that was found, and its facts."""
 
-CHANGES: Final = f"""
-    (SELECT {_CHANGE}, NULL AS recent FROM changes c WHERE seq > $1 ORDER BY seq LIMIT {MOST_READ})
-    UNION ALL
-    SELECT {_CHANGE}, NULL FROM changes c WHERE seq = ANY($2::text[]::bigint[])
-    UNION ALL
-    SELECT NULL, NULL, NULL, NULL, now(), (
-        SELECT string_agg(seq::text, ' ') FROM changes WHERE noted_at > $3 AND noted_at < 'infinity' AND seq <= $1
-    )
-"""  # noqa: S608
+
+def _changes(server: str, needs_proof: str) -> str:
+    """
+    Select the changes that a reader lacks, and last a row that says what the reader has to know of the server.
+
+    Args:
+        server: Which server it is, an expression.
+        needs_proof: Whether a standby has to confirm what the server writes, an expression.
+    """
+    return f"""
+        (
+            SELECT {_CHANGE}, NULL AS recent, NULL AS server, NULL AS needs_proof FROM changes c
+            WHERE seq > $1 ORDER BY seq LIMIT {MOST_READ}
+        )
+        UNION ALL
+        SELECT {_CHANGE}, NULL, NULL, NULL FROM changes c WHERE seq = ANY($2::text[]::bigint[])
+        UNION ALL
+        SELECT NULL, NULL, NULL, NULL, now(), (
+            SELECT string_agg(seq::text, ' ') FROM changes WHERE noted_at > $3 AND noted_at < 'infinity' AND seq <= $1
+        ), {server}, {needs_proof}
+    """  # noqa: S608
+
+
+CHANGES: Final = _changes("NULL", "NULL")
 """
 Values: the highest number seen, those missing below it, and since when to name what was noted below it.
 
 Gives the changes of the first two, and last the time and the bare numbers of the third, in one text: nearly all of them
 are known, and there may be thousands. The upper end looks idle, but to the planner a range with two ends is a small
 one, and so worth an index.
+"""
+
+CHANGES_AND_SERVER: Final = _changes(
+    SERVER,
+    f"""CASE
+        WHEN current_setting('synchronous_standby_names') = '' THEN 'no'
+        WHEN $4::boolean THEN 'yes' || coalesce(substr({PROOF}::text, 1, 0), '')
+        ELSE 'yes'
+    END""",
+)
+"""
+The same for a server that knows timelines, and one value more: whether to prove that it is still the primary.
+
+Gives beside it which server it is and whether it needs a standby to confirm what it writes: 'yes' or 'no'. With the
+fourth value a reading is a transaction that writes something then, so that it ends once the standby has confirmed it.
 """
 
 BEGIN_AT: Final = """

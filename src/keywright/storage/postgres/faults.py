@@ -11,7 +11,8 @@ DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.I
 """All that the driver raises; timeouts are among `OSError`."""
 
 _DATA: Final = ("22", "23")
-_CONNECTION: Final = ("08", "57P")
+# The last one: what was the primary takes no more writes. Whoever still talks to it looks for the new one.
+_CONNECTION: Final = ("08", "57P", "25006")
 _ROLLED_BACK: Final = ("40001", "40P01")
 _NO_ROOM: Final = "KW001"
 _NOT_MIGRATED: Final = ("42P01", "42703", "42883", "3F000")

@@ -17,12 +17,12 @@ import asyncpg
 
 from keywright.storage.migrations import POSTGRESQL, Migrations, OnStep
 from keywright.storage.postgres import statements as sql
+from keywright.storage.postgres.connecting import connect
 from keywright.storage.postgres.faults import DRIVER_ERRORS, NotDurable, unavailable
-from keywright.storage.postgres.pool import connect
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.pool import Connection
+    from keywright.storage.postgres.connecting import ServerConnection
 
 T = TypeVar("T")
 
@@ -64,13 +64,13 @@ def migrate(url: PostgresUrl, on_step: OnStep, steps: Migrations = POSTGRESQL) -
     with_connection(url, lambda connection: _migrate(url, connection, on_step, steps), statement_patience=None)
 
 
-async def _pending(connection: "Connection", steps: Migrations) -> list[str]:
+async def _pending(connection: "ServerConnection", steps: Migrations) -> list[str]:
     if await connection.fetchval(sql.HAS_VERSION) is None:
         return steps.missing(())
     return steps.missing([version for (version,) in await connection.fetch(sql.VERSION)])
 
 
-async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> None:
+async def _migrate(url: PostgresUrl, connection: "ServerConnection", on_step: OnStep, steps: Migrations) -> None:
     started: set[str] = set()
 
     def start(step: str) -> None:
@@ -93,7 +93,7 @@ async def _migrate(url: PostgresUrl, connection: "Connection", on_step: OnStep, 
             await asyncio.sleep(PAUSE)
 
 
-async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, steps: Migrations) -> _Progress:
+async def _advance(url: PostgresUrl, connection: "ServerConnection", on_step: OnStep, steps: Migrations) -> _Progress:
     """
     Run one step, in a transaction of its own.
 
@@ -116,7 +116,7 @@ async def _advance(url: PostgresUrl, connection: "Connection", on_step: OnStep, 
         return _Progress.SOME if scripts else _Progress.DONE
 
 
-async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> None:
+async def _run_beside(url: PostgresUrl, connection: "ServerConnection", text: str) -> None:
     """Run the statements of a script one by one on another connection, and the last, which records it, on this one."""
     *making, recording = [statement for statement in text.split(";\n") if statement.strip()]
     maker = await connect(url, patience=CONNECT_PATIENCE, statement_patience=None)
@@ -129,7 +129,7 @@ async def _run_beside(url: PostgresUrl, connection: "Connection", text: str) -> 
 
 
 def with_connection(
-    url: PostgresUrl, work: "Callable[[Connection], Coroutine[Any, Any, T]]", *, statement_patience: float | None
+    url: PostgresUrl, work: "Callable[[ServerConnection], Coroutine[Any, Any, T]]", *, statement_patience: float | None
 ) -> T:
     """
     Await *work* on a connection, in a thread and an event loop of its own.

@@ -11,20 +11,15 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
-
 from keywright.service.fair_queue import Share
 from keywright.service.faults import Overloaded, StorageUnavailable
 from keywright.service.turns import Turns
-from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, NotDurable, fault
+from keywright.storage.postgres.connecting import CONNECT_PATIENCE, ServerConnection, Servers, close_connection
+from keywright.storage.postgres.faults import DRIVER_ERRORS, ConnectionLost, fault
 from keywright.storage.shared.group_commit import PATIENCE
-from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
-
-CONNECT_PATIENCE = 2.0
-"""Seconds to wait for a new connection, the server's greeting included."""
+    import asyncpg
 
 _SLOT_SHARE = 0.4
 """The share of a caller's patience that it may wait for a connection."""
@@ -32,67 +27,9 @@ _SLOT_SHARE = 0.4
 LONGEST_QUEUE = 1024
 """Callers that may wait for a connection; one more is refused at once."""
 
-_FITNESS = "SELECT current_setting('synchronous_commit', true), current_setting('in_hot_standby', true)"
-
 # A firewall drops an idle connection without a sign: what is sent through it then has no answer.
 _LONGEST_IDLE = 300.0
 _RECOVER_PATIENCE = 2.0
-_CLOSE_PATIENCE = 2.0
-
-
-async def connect(
-    url: PostgresUrl, *, patience: float = CONNECT_PATIENCE, statement_patience: float | None = PATIENCE
-) -> "Connection":
-    """
-    Open a connection to a primary that keeps what it acknowledges.
-
-    Args:
-        patience: Seconds to wait for it.
-        statement_patience: Seconds that a statement may take, unless it says otherwise; None for as long as it takes.
-
-    Raises:
-        NotDurable: It does not keep what it acknowledges.
-        StorageUnavailable: It cannot be reached.
-    """
-    settings = None if url.names_application else {"application_name": "keywright"}
-    try:
-        async with asyncio.timeout(patience):
-            connection = await asyncpg.connect(
-                url.dsn,
-                command_timeout=statement_patience,
-                statement_cache_size=url.statement_cache_size,
-                server_settings=settings,
-            )
-            await _refuse_unfit(connection)
-    except TimeoutError:
-        raise StorageUnavailable(f"PostgreSQL cannot be reached: no answer in {patience:g} s") from None
-    except (*DRIVER_ERRORS, ValueError) as error:
-        reason = str(error.args[0] if isinstance(error, asyncpg.PostgresError) else error)
-        raise StorageUnavailable(f"PostgreSQL cannot be reached: {reason}") from error
-    return connection
-
-
-async def close_connection(connection: "Connection") -> None:
-    """Close a connection; cut it off when the server does not answer."""
-    try:
-        await connection.close(timeout=_CLOSE_PATIENCE)
-    except DRIVER_ERRORS:
-        connection.terminate()
-
-
-async def _refuse_unfit(connection: "Connection") -> None:
-    try:
-        # An engine that has no such settings keeps what it acknowledges, and has no standby that could be read.
-        for commit, standby in await connection.fetch(_FITNESS):
-            if commit == "off":
-                raise NotDurable
-            if standby == "on":
-                raise StorageUnavailable(
-                    "the server is a standby, which may lag behind; the URL has to name the primary"
-                )
-    except BaseException:
-        connection.terminate()
-        raise
 
 
 class Pool:
@@ -101,16 +38,17 @@ class Pool:
 
     A connection that broke is replaced, and with it all that lie idle, since what broke one has mostly broken all. One
     whose statement was cut short, by a timeout or by its caller's end, serves again once it has answered another.
+    One to a former primary serves nobody.
 
     Args:
-        url: The server.
+        servers: Where the primary is among.
         size: How many connections.
         most_of_share: How many of them one share may use at once: its statements may wait for each other's locks.
         patience: Seconds that a statement may take, the waiting for a connection included.
     """
 
-    def __init__(self, url: PostgresUrl, size: int, *, most_of_share: int, patience: float = PATIENCE) -> None:
-        self._url = url
+    def __init__(self, servers: Servers, size: int, *, most_of_share: int, patience: float = PATIENCE) -> None:
+        self._servers = servers
         self._size = size
         self._patience = patience
         self._slots = Turns(
@@ -121,7 +59,7 @@ class Pool:
             longest=2 * LONGEST_QUEUE,
             longest_of_share=LONGEST_QUEUE,
         )
-        self._idle: list[tuple[Connection, float]] = []
+        self._idle: list[tuple[ServerConnection, float]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -131,15 +69,17 @@ class Pool:
 
     async def fetch(
         self, statement: str, values: Sequence[Any], *, deadline: float, share: Share = None
-    ) -> list[asyncpg.Record]:
+    ) -> "list[asyncpg.Record]":
         """
         Execute a statement of *share*, in a transaction of its own, and give its rows.
 
         Raises:
             ValueError: The server refuses the data; nothing was done.
             RolledBack: It gave way to another transaction; nothing was done.
-            ConnectionLost: The connection broke on the way; the statement may have been carried out.
-            StorageUnavailable: There was no connection or no answer by *deadline*; as above.
+            ConnectionLost: The connection broke on the way, or was to a former primary; the statement may have been
+                carried out.
+            StorageUnavailable: There was no connection or no answer by *deadline*, or no standby has confirmed the
+                transaction; as above.
         """
         connection = await self._take(share, deadline)
         try:
@@ -151,7 +91,12 @@ class Pool:
         except BaseException:
             self._start(self._recover(share, connection))
             raise
+        unreplicated, connection.unreplicated = connection.unreplicated, False
         self._release(share, connection)
+        if unreplicated:
+            raise StorageUnavailable("the server did not wait for the standby that has to confirm the transaction")
+        if self._servers.is_former(connection):
+            raise ConnectionLost("the answer came from a former primary")
         return rows
 
     async def close(self) -> None:
@@ -170,15 +115,15 @@ class Pool:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _take(self, share: Share, deadline: float) -> "Connection":
+    async def _take(self, share: Share, deadline: float) -> ServerConnection:
         if self._closed:
             raise StorageUnavailable("the store is closed")
         if asyncio.get_running_loop().time() >= deadline:
             raise StorageUnavailable("PostgreSQL did not answer in time")
         await self._wait_for_slot(share)
         try:
-            return self._idle_connection() or await connect(
-                self._url, patience=min(CONNECT_PATIENCE, self._left(deadline))
+            return self._idle_connection() or await self._servers.connect(
+                patience=min(CONNECT_PATIENCE, self._left(deadline))
             )
         except BaseException:
             self._slots.give_back(share)
@@ -195,24 +140,27 @@ class Pool:
         except Overloaded:
             raise StorageUnavailable(f"{LONGEST_QUEUE} requests wait for a connection already") from None
 
-    def _idle_connection(self) -> "Connection | None":
+    def _idle_connection(self) -> ServerConnection | None:
         """Take the one that was used last, so that those not needed grow too old and are closed."""
         too_old = asyncio.get_running_loop().time() - _LONGEST_IDLE
         while self._idle:
             connection, since = self._idle.pop()
             if connection.is_closed():
                 continue
+            if self._servers.is_former(connection):
+                connection.terminate()
+                continue
             if since > too_old:
                 return connection
             self._start(close_connection(connection))
         return None
 
-    def _release(self, share: Share, connection: "Connection") -> None:
+    def _release(self, share: Share, connection: ServerConnection) -> None:
         self._idle.append((connection, asyncio.get_running_loop().time()))
         self._slots.give_back(share)
 
     def _release_after_error(
-        self, share: Share, connection: "Connection", error: BaseException, meaning: Exception
+        self, share: Share, connection: ServerConnection, error: BaseException, meaning: Exception
     ) -> None:
         if isinstance(meaning, ConnectionLost):
             connection.terminate()
@@ -225,7 +173,7 @@ class Pool:
             # The server refused the statement, and is ready for the next one.
             self._release(share, connection)
 
-    async def _recover(self, share: Share, connection: "Connection") -> None:
+    async def _recover(self, share: Share, connection: ServerConnection) -> None:
         """Wait until the server has ended a statement that was cut short; the caller does not wait for that."""
         try:
             await connection.fetch("SELECT 1", timeout=_RECOVER_PATIENCE)

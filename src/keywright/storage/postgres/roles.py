@@ -12,7 +12,7 @@ from keywright.storage.shared.rows import EventRow
 from keywright.storage.url import PostgresUrl
 
 if TYPE_CHECKING:
-    from keywright.storage.postgres.pool import Connection
+    from keywright.storage.postgres.connecting import ServerConnection
 
 _NAME_ROLE: Final = "SELECT set_config('keywright.granted_role', $1, true)"
 
@@ -80,7 +80,7 @@ def grant(url: PostgresUrl, role: str) -> None:
         StorageUnavailable: The database cannot be reached or refuses it.
     """
 
-    async def work(connection: "Connection") -> None:
+    async def work(connection: "ServerConnection") -> None:
         async with connection.transaction():
             await connection.execute(_NAME_ROLE, role)
             await connection.execute(GRANT)
@@ -96,7 +96,7 @@ def powers(url: PostgresUrl) -> Powers:
         StorageUnavailable: The database cannot be reached, or is not migrated.
     """
 
-    async def work(connection: "Connection") -> Powers:
+    async def work(connection: "ServerConnection") -> Powers:
         ((is_superuser, owns, changes),) = await connection.fetch(_POWERS)
         return Powers(is_superuser, owns, changes)
 

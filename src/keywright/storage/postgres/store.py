@@ -31,6 +31,7 @@ from keywright.storage.postgres import operator_statements as operator_sql
 from keywright.storage.postgres import retention_statements as retention_sql
 from keywright.storage.postgres import statements as sql
 from keywright.storage.postgres.change_feed import PostgresChangeFeed
+from keywright.storage.postgres.connecting import Servers
 from keywright.storage.postgres.creations import Creations, bound_of
 from keywright.storage.postgres.faults import ConnectionLost, NoRoom, RolledBack
 from keywright.storage.postgres.pool import Pool
@@ -59,11 +60,12 @@ class PostgresStore(SharedFiguresStore):
     def __init__(self, url: PostgresUrl, *, on_batch: OnBatch | None = None, patience: float = PATIENCE) -> None:
         super().__init__(sql.DIALECT)
         self._url = url
+        self._servers = Servers(url)
         # What checking and the process itself need waits for no statement of management.
         checking = max(1, url.pool_size * 2 // 5)
-        self._checking = Pool(url, checking, most_of_share=checking, patience=patience)
+        self._checking = Pool(self._servers, checking, most_of_share=checking, patience=patience)
         managing = max(1, url.pool_size - checking)
-        self._managing = Pool(url, managing, most_of_share=max(1, managing * 2 // 3), patience=patience)
+        self._managing = Pool(self._servers, managing, most_of_share=max(1, managing * 2 // 3), patience=patience)
         self._creations = Creations(self._execute, patience=patience, on_batch=on_batch)
 
     async def start(self) -> None:
@@ -128,9 +130,11 @@ class PostgresStore(SharedFiguresStore):
 
     async def revoke(self, event: Event, reason: RevocationReason) -> ApiKey | None:
         """See `Store.revoke`."""
+        began = self._servers.primacy.now()
         found = await self._execute(event.org_id, sql.REVOKE, *rows.event_row(event, POSTGRES), reason.value)
         self._wake()
         if not found:
+            self._refuse_unproven(began)
             return None
         overtaken, *row = found[0]
         # A deletion meanwhile comes after the revocation.
@@ -168,7 +172,7 @@ class PostgresStore(SharedFiguresStore):
         """See `KeyStore.find_keys`."""
         # The server cuts digests out of one value: one of another length would shift the others.
         wanted = [digest for digest in digests if len(digest) == checking_rows.DIGEST_BYTES]
-        found = await self._read(None, checking_sql.FIND_MANY, b"".join(wanted))
+        found = await self._admitting(None, checking_sql.FIND_MANY, b"".join(wanted))
         facts = self._facts.facts
         return {wanted[place]: facts(*row) for place, *row in found}
 
@@ -243,15 +247,37 @@ class PostgresStore(SharedFiguresStore):
 
     async def _change(self, statement: str, event: Event, *values: Any) -> Outcome:
         """Execute a statement that adds *event* for each row that it changes, and gives these rows."""
+        began = self._servers.primacy.now()
         changed = await self._execute(event.org_id, statement, *rows.event_row(event, POSTGRES), *values)
         self._wake()
+        if not changed:
+            # No standby had to confirm that there was nothing to change.
+            self._refuse_unproven(began)
         return Outcome.DONE if changed else Outcome.OUTDATED
 
     async def _rows(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
-        return [tuple(row) for row in await self._read(org_id, statement, *values)]
+        began = self._servers.primacy.now()
+        found = await self._read(org_id, statement, *values)
+        self._refuse_unproven(began)
+        return [tuple(row) for row in found]
+
+    def _refuse_unproven(self, began: float) -> None:
+        """
+        Refuse what was read from *began* on where a former primary may have told it.
+
+        A process that reads no changes has no proof either; for it the server's word is enough.
+        """
+        if self._feeds:
+            self._servers.primacy.refuse_unproven(began)
+
+    async def _admitting(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
+        began = self._servers.primacy.now()
+        found = await self._rows(org_id, statement, *values)
+        self._servers.primacy.refuse_unproven(began)
+        return found
 
     def _open_feed(self) -> PostgresChangeFeed:
-        return PostgresChangeFeed(self._url, forget=self._feeds.discard)
+        return PostgresChangeFeed(self._url, servers=self._servers, forget=self._feeds.discard)
 
     async def _read(self, share: Share, statement: str, *values: Any) -> "list[asyncpg.Record]":
         deadline = self._managing.deadline()

@@ -104,6 +104,10 @@ class SharedStore(ABC):
             values: In Python's own types.
         """
 
+    async def _admitting(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Row]:
+        """Execute one whose rows decide who is admitted, or say who may be; as above."""
+        return await self._rows(org_id, statement, *values)
+
     @abstractmethod
     async def _execute(self, org_id: UUID | None, statement: str, *values: Any) -> Sequence[Any]:
         """Execute one that changes something, in a transaction, and give the rows that it returns; as above."""
@@ -168,7 +172,7 @@ class SharedStore(ABC):
 
     async def find_console_session(self, digest: bytes) -> StoredSession | None:
         """See `ConsoleSessionStore.find_console_session`."""
-        found = await self._rows(_CONSOLE, console_statements.FIND, digest)
+        found = await self._admitting(_CONSOLE, console_statements.FIND, digest)
         return audit_rows.console_session(self._decoding, *found[0]) if found else None
 
     async def note_console_session(self, digest: bytes, used_at: datetime) -> None:
@@ -280,7 +284,7 @@ class SharedStore(ABC):
 
     async def find_metadata(self, digest: bytes) -> str | None:
         """See `KeyStore.find_metadata`."""
-        found = await self._rows(None, statements.FIND_METADATA, digest)
+        found = await self._admitting(None, statements.FIND_METADATA, digest)
         return str(found[0][0]) if found else None
 
     async def recently_used(self, *, below: Use | None, limit: int) -> RecentlyUsed:
@@ -298,7 +302,7 @@ class SharedStore(ABC):
 
     async def find_verifier(self, credential_digest: bytes) -> Verifier | None:
         """See `VerifierStore.find_verifier`."""
-        found = await self._rows(None, statements.FIND_VERIFIER, credential_digest)
+        found = await self._admitting(None, statements.FIND_VERIFIER, credential_digest)
         return self._verifier(found[0]) if found else None
 
     async def renew_session(self, session: Session) -> None:
@@ -323,7 +327,7 @@ class SharedStore(ABC):
 
     async def receipt(self, org_id: UUID, key_id: UUID) -> Receipt | None:
         """See `Store.receipt`."""
-        found = await self._rows(org_id, self._receipt, org_id, key_id)
+        found = await self._admitting(org_id, self._receipt, org_id, key_id)
         return checking_rows.receipt(self._decoding, [ReceiptRow(*row) for row in found])
 
     async def usage(
