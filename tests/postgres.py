@@ -32,8 +32,8 @@ SETTINGS = {
     "full_page_writes": "off",
 }
 
-SERVING = ("initdb", "pg_ctl")
-"""The programs that refuse to be root."""
+SERVING = ("initdb", "pg_ctl", "pg_basebackup")
+"""The programs that refuse to be root, or write what such a one reads."""
 
 TEMPLATE = "keywright_migrated"
 """The database of which `migrated_database` makes copies."""

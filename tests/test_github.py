@@ -125,6 +125,7 @@ MANIFESTS = {
     "pip": ["pyproject.toml"],
     "npm": ["clients/*/package.json", "examples/*/package.json", "tests/*/package.json", "tests/*/*/package.json"],
     "docker": ["deploy/Containerfile"],
+    "docker-compose": ["deploy/compose/compose.yaml"],
     "github-actions": [".github/workflows/*.yml"],
 }
 

@@ -1,67 +1,25 @@
-"""The pages on Kubernetes, TLS, capacity and access tokens say what is so."""
+"""The pages on TLS, capacity and access tokens say what is so."""
 
 import json
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 
-from keywright.cli.application import app as command_line
-from keywright.config import PREFIX, Settings
+from keywright.config import Settings
 from keywright.dev.issuer import DevIssuer
 from tests.api.caller import KEYS
 from tests.live import PATIENCE_SECONDS, LiveService, bearer, environment, start_service
 from tests.markdown import blocks, read, table
 from tests.provision import unavailable
 from tests.proxies.documented import find_binary
-from tests.waiting import eventually
 
 TOKENS = "docs/concepts/access-tokens.md"
-KUBERNETES = "docs/operate/kubernetes.md"
 CAPACITY = "docs/operate/capacity.md"
 DEFAULTS = Settings(issuer="https://id.acme.example/", audience="https://api.acme.example")
-
-
-@pytest.fixture(scope="module")
-def manifests() -> dict[str, Any]:
-    """The manifests of the page by kind."""
-    (block,) = blocks(read(KUBERNETES), "yaml")
-    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(block)}
-
-
-def containers(manifests: dict[str, Any]) -> Iterator[Any]:
-    for kind in ("Job", "Deployment"):
-        yield from manifests[kind]["spec"]["template"]["spec"]["containers"]
-
-
-def test_manifests_run_commands_with_settings(manifests: dict[str, Any]) -> None:
-    """Each container runs a command that exists; each variable is a setting with a value that is accepted."""
-    settings = {}
-    for container in containers(manifests):
-        program, command = container["args"]
-        assert program == "keywright"
-        assert command in command_line.commands
-        settings |= {one["name"].removeprefix(PREFIX).lower(): one["value"] for one in container.get("env", ())}
-    assert settings.keys() <= Settings.model_fields.keys()
-    Settings.model_validate({**DEFAULTS.model_dump(), **settings})
-
-
-def test_manifests_and_defaults(manifests: dict[str, Any]) -> None:
-    """The ports are those where the service listens, and the pod waits longer than the service takes to stop."""
-    pod = manifests["Deployment"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"http": DEFAULTS.port, "metrics": int(DEFAULTS.metrics.rpartition(":")[2])}
-    assert pod["terminationGracePeriodSeconds"] > DEFAULTS.shutdown_seconds
-    assert f"`KEYWRIGHT_SHUTDOWN_SECONDS` ({DEFAULTS.shutdown_seconds})" in read(KUBERNETES)
-    startup = container["startupProbe"]
-    assert startup["periodSeconds"] * startup["failureThreshold"] > DEFAULTS.start_seconds
-    assert manifests["Service"]["spec"]["selector"] == manifests["Deployment"]["spec"]["selector"]["matchLabels"]
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +33,6 @@ def service(issuer: DevIssuer) -> Iterator[LiveService]:
 
 def calling(service: LiveService) -> httpx.Client:
     return httpx.Client(base_url=service.base_url, trust_env=False, timeout=PATIENCE_SECONDS)
-
-
-def test_probes(manifests: dict[str, Any], service: LiveService) -> None:
-    """Every probe asks a path that a ready service answers with 200."""
-    deployment = manifests["Deployment"]["spec"]["template"]["spec"]["containers"][0]
-    paths = {probe["httpGet"]["path"] for name, probe in deployment.items() if name.endswith("Probe")}
-    assert paths == {"/livez", "/readyz"}
-    with calling(service) as http:
-        for path in paths:
-            eventually(lambda path=path: http.get(path).status_code == 200)
 
 
 def test_the_user_is_the_organization(service: LiveService, issuer: DevIssuer) -> None:
