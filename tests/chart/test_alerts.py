@@ -16,16 +16,14 @@ from keywright.dev.issuer import DevIssuer
 from tests.api.verifier import Verifier, create_verifier
 from tests.chart.rendering import CHART, Outcome, Program
 from tests.live import bearer, client_of, environment, start_service
-from tests.markdown import ROOT, anchors, code, read
+from tests.markdown import anchors, code, read
 
 pytestmark = [pytest.mark.early, pytest.mark.xdist_group("chart")]
 PAGE = "docs/operate/alerts.md"
 RULES: list[dict[str, Any]] = [
-    rule
-    for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
-    for rule in group["rules"]
+    rule for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"] for rule in group["rules"]
 ]
-DASHBOARD: Mapping[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "keywright.json").read_text())
+DASHBOARD: Mapping[str, Any] = json.loads((CHART / "files" / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 # Those that Prometheus adds to every series, with the operator or without.
 OF_THE_TARGET = {"job", "instance", "namespace", "pod"}
@@ -181,4 +179,3 @@ def test_the_chart_installs_these_files(rendered: dict[str, Outcome]) -> None:
     config = everything.one("ConfigMap", "-dashboard")
     assert json.loads(config["data"]["keywright.json"]) == DASHBOARD
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert {path.resolve().parent.name for path in (CHART / "files").iterdir()} == {"prometheus", "grafana"}
