@@ -33,7 +33,7 @@ def paste(script: str, folder: Path) -> str:
             **KEPT,
             "PATH": f"{python}{os.pathsep}{os.environ['PATH']}",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            # A minute of compiling, for a command that is run twice.
+            # Two short commands import little of what is installed.
             "PIP_NO_COMPILE": "1",
         },
         timeout=INSTALL_SECONDS,

@@ -200,6 +200,9 @@ async def test_nobody_confirms(steady_pair: Pair) -> None:
     try:
         await store.create(made)
         feed = await store.follow()
+        # A process that starts: nobody is admitted before the first proof, and whoever manages keys does not wait.
+        assert await _refuses(store, made.secret_digest)
+        assert await store.get(made.api_key.org_id, made.api_key.id) == made.api_key
         reading = await feed.read()
         assert reading.proven
         assert await find_key(store, made.secret_digest) is not None

@@ -103,6 +103,11 @@ class Primacy:
         self._server: Server | None = None
         self._proven_at = -inf
 
+    @property
+    def ever_proven(self) -> bool:
+        """Whether there was a proof at any time."""
+        return self._proven_at > -inf
+
     def admit(self, server: Server | None) -> None:
         """
         Note a server that answered.

@@ -265,9 +265,10 @@ class PostgresStore(SharedFiguresStore):
         """
         Refuse what was read from *began* on where a former primary may have told it.
 
-        A process that reads no changes has no proof either; for it the server's word is enough.
+        A process that reads no changes has no proof either, nor has one that starts; for these the server's word is
+        enough.
         """
-        if self._feeds:
+        if self._feeds and self._servers.primacy.ever_proven:
             self._servers.primacy.refuse_unproven(began)
 
     async def _admitting(self, org_id: UUID | None, statement: str, *values: Any) -> list[Row]:
