@@ -122,7 +122,7 @@ def of_env_file(name: str) -> dict[str, str]:
 def test_the_service(issuer: DevIssuer, folder: Path) -> None:
     """The service starts out of its unit on SQLite, says when it is ready, is well, and stops with 0."""
     port = str(free_port())
-    given = {**of_env_file("service.env"), "KEYWRIGHT_PORT": port, "KEYWRIGHT_METRICS": "off"}
+    given = {**of_env_file("service.env.example"), "KEYWRIGHT_PORT": port, "KEYWRIGHT_METRICS": "off"}
     del given["KEYWRIGHT_AUTH0_DOMAIN"]
     given |= {"KEYWRIGHT_ISSUER": issuer.url, "KEYWRIGHT_AUDIENCE": issuer.audience}
     comment = next(line for line in (FOLDER / "keywright.service").read_text().splitlines() if "With SQLite: " in line)
@@ -139,7 +139,7 @@ def test_the_service(issuer: DevIssuer, folder: Path) -> None:
 
 def test_the_agent(folder: Path) -> None:
     """The agent starts out of its unit, listens on its socket for its group, is well, and stops with 0."""
-    assert of_env_file("agent.env").keys() == {"KEYWRIGHT_URL"}
+    assert of_env_file("agent.env.example").keys() == {"KEYWRIGHT_URL"}
     credential = mint_credential(bytes(32), brand="kw").reveal()
     given = {"KEYWRIGHT_URL": f"http://127.0.0.1:{free_port()}"}
     started = Started("keywright-agent.service", folder, given, {"/etc/keywright/verifier": credential})
