@@ -171,7 +171,8 @@ def check_configuration() -> None:
     check("its health is asked without a shell", found["Healthcheck"]["Test"] == ["CMD", "keywright", "healthcheck"])
     labels = found["Labels"]
     check(f"its version is {__version__}", labels["org.opencontainers.image.version"] == __version__)
-    check("it names its licence and its base", labels["org.opencontainers.image.licenses"] == "Apache-2.0 AND BSD-3-Clause AND MIT")
+    licences = "Apache-2.0 AND BSD-3-Clause AND MIT"
+    check("it names its licence and its base", labels["org.opencontainers.image.licenses"] == licences)
     check("it opens 8080, 8089 and 9464", set(found["ExposedPorts"]) == {"8080/tcp", "8089/tcp", "9464/tcp"})
     size = json.loads(podman("image", "inspect", IMAGE))[0]["Size"]
     base = json.loads(podman("image", "inspect", BASE))[0]["Size"]
