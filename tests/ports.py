@@ -6,14 +6,11 @@ import secrets
 import socket
 import tempfile
 from pathlib import Path
-from typing import IO
 
 # Below those that systems give to outgoing connections and to whoever asks for any: while a server is away, or not yet
 # there, none of these takes its port.
 _PORTS = range(20000, 32000)
 _RESERVATIONS = Path(tempfile.gettempdir(), f"keywright-ports-{os.getuid()}")
-
-_ours: list[IO[str]] = []
 
 
 def free_port() -> int:
@@ -26,14 +23,13 @@ def free_port() -> int:
 
 
 def _reserve(port: int) -> bool:
-    reservation = (_RESERVATIONS / str(port)).open("w")
+    reservation = os.open(_RESERVATIONS / str(port), os.O_CREAT | os.O_WRONLY, 0o600)
     try:
-        # The system drops it when this process ends, whatever ends it.
+        # It stays open: the system drops it when this process ends, whatever ends it.
         fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        reservation.close()
+        os.close(reservation)
         return False
-    _ours.append(reservation)
     return True
 
 
