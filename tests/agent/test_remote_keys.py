@@ -230,18 +230,6 @@ async def test_look_ups_of_metadata_leave_room(fake: FakeService) -> None:
             await asyncio.wait(asking)
 
 
-class SinceThen(float):
-    """An age that grows: the service reads its database no more."""
-
-    def __new__(cls) -> "SinceThen":
-        made = super().__new__(cls, 0.0)
-        made.began = time.monotonic()  # type: ignore[attr-defined]
-        return made
-
-    def __radd__(self, other: float) -> float:
-        return other + time.monotonic() - self.began  # type: ignore[attr-defined, no-any-return]
-
-
 async def test_events_without_news_are_no_sign_of_recovery(fake: FakeService) -> None:
     """A service that lost its database sends events still; look-ups are not sent to it again because of them."""
     heard: list[float | None] = []
@@ -259,7 +247,7 @@ async def test_events_without_news_are_no_sign_of_recovery(fake: FakeService) ->
     session.start()
     try:
         await eventually_async(lambda: len(heard) > 1)
-        fake.age = SinceThen()
+        fake.lost_database_at = time.monotonic()
         await changed()
         before = len(heard)
         await changed()

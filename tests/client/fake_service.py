@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import inf
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
@@ -110,6 +111,8 @@ class FakeService:
         self.muted = False
         self.from_memory = False
         self.age = 0.0
+        # When it lost its database, on the monotonic clock: it reads no changes from then on, and sends events still.
+        self.lost_database_at = inf
         self.more_facts: dict[str, Any] = {}
         # What the service adds to an answer when it counts limits itself.
         self.counted: dict[str, Any] = {}
@@ -378,7 +381,7 @@ class FakeService:
 
     def _times(self, arrival: float, began: float) -> dict[str, float]:
         now = time.monotonic()
-        return {"elapsed": now - arrival, "age": now - began + self.age}
+        return {"elapsed": now - arrival, "age": now - min(began, self.lost_database_at) + self.age}
 
     async def _event(self, writer: asyncio.StreamWriter, name: str, data: Any, place: int | None = None) -> None:
         await self._going.wait()
