@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from keywright.service.management.audit import PAGE
 from keywright.service.management.audit_log import SERVICE, Event
 from keywright.service.management.erasure import EVENTS_IN_AN_ERASURE, erase_links, key_erasure
 from keywright.service.management.ports import Link
-from keywright.service.organization_data.export import ROWS_AT_ONCE
+from keywright.service.organization_data.export import ROWS_AT_ONCE, rows
 from keywright.service.organization_data.ports import OrganizationDataStore, Part
 from keywright.service.ports import Clock, NewId
+from keywright.service.recovery.export import chain
 
 _ABOUT_KEYS: Final = "api_key."
 
@@ -65,29 +65,21 @@ class OrganizationErasure:
         return erased
 
     async def _keys(self, org_id: UUID, part: Part) -> int:
-        erased, after = 0, None
-        while True:
-            rows = await self.store.data(part, org_id, after=after, limit=self.at_once)
-            for row in rows.rows:
-                event = key_erasure(org_id, UUID(row["id"]), self.clock(), self.new_id())
-                erased += await self.store.erase_key(event)
-            if rows.next is None:
-                return erased
-            after = rows.next
+        erased = 0
+        async for key in rows(self.store, part, org_id, at_once=self.at_once):
+            erased += await self.store.erase_key(key_erasure(org_id, UUID(key["id"]), self.clock(), self.new_id()))
+        return erased
 
     async def _nameable(self, org_id: UUID) -> AsyncIterator[Sequence[Link]]:
         """Give the links of events that name persons, as many at once as one erasure has."""
         found: list[Link] = []
         end, _ = await self.store.chain_end(org_id)
-        after = 0
-        while after < end and (page := await self.store.links(org_id, after=after, limit=PAGE)):
-            after = page[-1].position
-            for link in page:
-                if _names_persons(link):
-                    found.append(link)
-                if len(found) == EVENTS_IN_AN_ERASURE:
-                    yield found
-                    found = []
+        async for kept in chain(self.store, org_id, 1, end):
+            if _names_persons(kept.link):
+                found.append(kept.link)
+            if len(found) == EVENTS_IN_AN_ERASURE:
+                yield found
+                found = []
         if found:
             yield found
 

@@ -33,12 +33,12 @@ async def export(store: OrganizationDataStore, organization: CountedOrganization
     org_id = organization.organization.id
     # Deleted ones last, so that one which is deleted meanwhile is not missed.
     for part in (Part.KEYS, Part.DELETED_KEYS):
-        async for key in _rows(store, part, org_id):
+        async for key in rows(store, part, org_id):
             yield {**key, "type": Part.KEYS.value}
             async for line in _of_key(store, UUID(key["id"])):
                 yield line
     for part in (Part.BULK_REVOCATIONS, Part.UNCHAINED_EVENTS):
-        async for line in _rows(store, part, org_id):
+        async for line in rows(store, part, org_id):
             yield line
     end, _ = await store.chain_end(org_id)
     async for kept in chain(store, org_id, 1, end):
@@ -47,18 +47,26 @@ async def export(store: OrganizationDataStore, organization: CountedOrganization
 
 async def _of_key(store: OrganizationDataStore, key_id: UUID) -> AsyncIterator[Line]:
     for part in OF_A_KEY:
-        async for line in _rows(store, part, key_id):
+        async for line in rows(store, part, key_id):
             yield line
 
 
-async def _rows(store: OrganizationDataStore, part: Part, owner: UUID) -> AsyncIterator[Line]:
-    rows = await store.data(part, owner, after=None, limit=ROWS_AT_ONCE)
+async def rows(
+    store: OrganizationDataStore, part: Part, owner: UUID, *, at_once: int = ROWS_AT_ONCE
+) -> AsyncIterator[Line]:
+    """
+    Give a part line by line; see `OrganizationDataStore.data`.
+
+    Args:
+        at_once: How many are read together.
+    """
+    page = await store.data(part, owner, after=None, limit=at_once)
     while True:
-        for row in rows.rows:
+        for row in page.rows:
             yield {"type": part.value, **row}
-        if rows.next is None:
+        if page.next is None:
             return
-        rows = await store.data(part, owner, after=rows.next, limit=ROWS_AT_ONCE)
+        page = await store.data(part, owner, after=page.next, limit=at_once)
 
 
 def _organization(counted: CountedOrganization) -> Line:
