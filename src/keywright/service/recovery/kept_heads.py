@@ -1,7 +1,8 @@
 """The kept heads of all organizations: one of each, or many, as a file has them to which every run adds."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 from uuid import UUID
 
 from keywright.service.management.audit import Head
@@ -9,6 +10,10 @@ from keywright.service.recovery.lines import BadLine, read_head
 
 NumberedLine = tuple[int, bytes]
 """A line of a file and its number, from 1."""
+
+Kept = TypeVar("Kept")
+
+_TWO_HISTORIES: Final = "an earlier line has another hash for this position: the file has two histories"
 
 
 class BadFile(Exception):
@@ -42,13 +47,26 @@ def read_heads(lines: Iterable[NumberedLine]) -> Mapping[UUID, KeptHeads]:
         BadFile: A line is not a head, or two give a position different hashes.
     """
     found: dict[UUID, KeptHeads] = {}
+    for number, kept in read_lines(lines, read_head):
+        if found.setdefault(kept.org_id, KeptHeads()).hashes.setdefault(*kept.head) != kept.head.hash:
+            raise BadFile(number, BadLine(_TWO_HISTORIES))
+    return found
+
+
+def read_lines(lines: Iterable[NumberedLine], read: Callable[[bytes], Kept]) -> Iterator[tuple[int, Kept]]:
+    """
+    Read the lines of a file, each with its number. Empty lines are passed over.
+
+    Args:
+        read: Reads a line, or raises `BadLine`.
+
+    Raises:
+        BadFile: A line cannot be read.
+    """
     for number, line in lines:
         if not line.strip():
             continue
         try:
-            kept = read_head(line)
-            if found.setdefault(kept.org_id, KeptHeads()).hashes.setdefault(*kept.head) != kept.head.hash:
-                raise BadLine("an earlier line has another hash for this position: the file has two histories")
+            yield number, read(line)
         except BadLine as error:
             raise BadFile(number, error) from None
-    return found

@@ -14,7 +14,7 @@ from uuid import UUID
 from keywright.service.management.audit import BEGIN, Head
 from keywright.service.management.audit_log import link as hash_after
 from keywright.service.management.ports import Link
-from keywright.service.recovery.kept_heads import BadFile, KeptHeads, NumberedLine
+from keywright.service.recovery.kept_heads import BadFile, KeptHeads, NumberedLine, read_lines
 from keywright.service.recovery.lines import BadLine, KeptEvent, read_event
 from keywright.service.recovery.ports import LogStore
 
@@ -53,13 +53,7 @@ def read_events(lines: Iterable[NumberedLine]) -> Iterator[tuple[int, KeptEvent]
     Raises:
         BadFile: A line is not an event, or the event was altered.
     """
-    for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            yield number, read_event(line)
-        except BadLine as error:
-            raise BadFile(number, error) from None
+    return read_lines(lines, read_event)
 
 
 async def compare(store: LogStore, lines: Iterable[NumberedLine], heads: Mapping[UUID, KeptHeads]) -> dict[UUID, Track]:
