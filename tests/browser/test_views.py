@@ -60,8 +60,10 @@ def test_more_of_the_audit_log(stage: Stage) -> None:
     key = stage.key()
     for number in range(60):
         stage.call("PATCH", f"{KEYS}/{key['id']}", json={"description": str(number)})
-    stage.open(view="events")
-    stage.find("select").first.select_option("updated")
+    page = stage.open(view="events")
+    # The list has 50 entries before it is filtered, too.
+    with page.expect_response("**/api-key-events?*type=api_key.updated*", timeout=PATIENCE_MS):
+        stage.find("select").first.select_option("updated")
     expect(stage.find(".timeline li")).to_have_count(50, timeout=PATIENCE_MS)
     more = stage.find("footer").get_by_role("button", name="Load more")
     stage.intercept(EVENTS, answering(503, "storage_unavailable"), 1)
